@@ -1,0 +1,96 @@
+"""A campaign's state. Every change is one conditional UPDATE: a second click changes nothing."""
+
+import datetime as dt
+
+from campaigns.models import Campaign
+
+Status = Campaign.Status
+
+ALLOWED: dict[Status, tuple[Status, ...]] = {
+    Status.SCHEDULED: (Status.DRAFT,),
+    Status.RUNNING: (Status.SCHEDULED,),
+    Status.PAUSED: (Status.SCHEDULED, Status.RUNNING),
+    Status.WAITING: (Status.SCHEDULED,),
+    Status.COMPLETED: (Status.RUNNING,),
+    Status.CANCELLED: (
+        Status.DRAFT,
+        Status.SCHEDULED,
+        Status.RUNNING,
+        Status.PAUSED,
+        Status.WAITING,
+    ),
+}
+
+
+class NotAllowed(Exception):
+    """The campaign is not in a state from which this is possible; the message says which."""
+
+
+def launch(campaign: Campaign, *, now: dt.datetime) -> None:
+    """Schedule a draft to start at its `starts_at`, or now. Launching it again changes nothing.
+
+    Only the state changes here; `sending` finds the campaign. Raises NotAllowed.
+    """
+    if not campaign.messages.filter(weight__gt=0).exists():
+        raise NotAllowed("This campaign has no message; add one before launching it.")
+    starts_at = campaign.starts_at or now
+    changed = Campaign.objects.filter(pk=campaign.pk, status=Status.DRAFT).update(
+        status=Status.SCHEDULED, starts_at=starts_at, launched_at=now, status_reason=""
+    )
+    campaign.refresh_from_db()
+    if not changed and campaign.launched_at is None:
+        raise NotAllowed(f"A {campaign.get_status_display().lower()} campaign cannot be launched.")
+
+
+def begin(campaign: Campaign) -> bool:
+    """The scheduler found it due: scheduled -> running. False when somebody was faster."""
+    return _move(campaign, Status.RUNNING)
+
+
+def hold(campaign: Campaign, reason: str) -> bool:
+    """Its start was missed: a person must look before anything is sent."""
+    return _move(campaign, Status.WAITING, reason)
+
+
+def complete(campaign: Campaign) -> bool:
+    """Its last text has left the queue."""
+    return _move(campaign, Status.COMPLETED)
+
+
+def pause(campaign: Campaign, reason: str = "") -> None:
+    """Stop sending, keeping what is planned. Raises NotAllowed."""
+    if not _move(campaign, Status.PAUSED, reason):
+        raise NotAllowed(_cannot(campaign, "paused"))
+
+
+def cancel(campaign: Campaign) -> None:
+    """Stop for good: planned texts end as cancelled. Raises NotAllowed."""
+    if not _move(campaign, Status.CANCELLED):
+        raise NotAllowed(_cannot(campaign, "cancelled"))
+
+
+def resume(campaign: Campaign, *, now: dt.datetime) -> None:
+    """Go on after a pause, or start what waited for a person. Raises NotAllowed."""
+    begun = campaign.runs.exists() or campaign.kind == Campaign.Kind.EVERGREEN
+    changed = Campaign.objects.filter(
+        pk=campaign.pk, status__in=(Status.PAUSED, Status.WAITING)
+    ).update(
+        status=Status.RUNNING if begun else Status.SCHEDULED,
+        starts_at=campaign.starts_at if begun else now,
+        status_reason="",
+    )
+    if not changed:
+        raise NotAllowed(_cannot(campaign, "resumed"))
+    campaign.refresh_from_db()
+
+
+def _move(campaign: Campaign, to: Status, reason: str = "") -> bool:
+    changed = Campaign.objects.filter(pk=campaign.pk, status__in=ALLOWED[to]).update(
+        status=to, status_reason=reason
+    )
+    campaign.refresh_from_db()
+    return bool(changed)
+
+
+def _cannot(campaign: Campaign, done: str) -> str:
+    return f"A {campaign.get_status_display().lower()} campaign cannot be {done}."

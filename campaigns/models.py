@@ -1,0 +1,196 @@
+"""What, whom and when: campaigns, their messages and runs, and the rules they obey."""
+
+import datetime as dt
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from subscribers.models import Brand
+from subscribers.tenancy import TenantManager
+
+
+class Campaign(models.Model):
+    """A broadcast (once, to an audience) or an evergreen pool (every tick picks among its messages).
+
+    `status` is written by `lifecycle.py` alone.
+    """
+
+    class Kind(models.TextChoices):
+        BROADCAST = "broadcast", "Broadcast"
+        EVERGREEN = "evergreen", "Evergreen"
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        SCHEDULED = "scheduled", "Scheduled"
+        RUNNING = "running", "Running"
+        PAUSED = "paused", "Paused"
+        WAITING = "waiting", "Waiting for a person"
+        COMPLETED = "completed", "Completed"
+        CANCELLED = "cancelled", "Cancelled"
+
+    brand = models.ForeignKey(Brand, on_delete=models.PROTECT, related_name="campaigns")
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.BROADCAST)
+    status = models.CharField(
+        max_length=10, choices=Status, default=Status.DRAFT, editable=False, db_index=True
+    )
+    status_reason = models.CharField(max_length=200, blank=True, editable=False)
+    starts_at = models.DateTimeField(
+        null=True, blank=True, help_text="Empty: as soon as it is launched."
+    )
+    weekly_cap = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1)],
+        help_text="Texts of this campaign that one person may get in 7 days.",
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    launched_at = models.DateTimeField(null=True, editable=False)
+
+    tenant_path = "brand__workspace"
+    brand_path = "brand"
+    objects = TenantManager()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Message(models.Model):
+    """One text variant of a campaign, in Liquid."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="messages")
+    name = models.CharField(max_length=60, blank=True)
+    body = models.TextField(
+        max_length=2000,
+        help_text="May use {{ first_name }}, {{ last_name }}, {{ name }} and {{ brand }}.",
+    )
+    weight = models.PositiveSmallIntegerField(default=1, help_text="0: not used any more.")
+
+    tenant_path = "campaign__brand__workspace"
+    brand_path = "campaign__brand"
+    objects = TenantManager()
+
+    def __str__(self) -> str:
+        return self.name or self.body[:40]
+
+
+class Run(models.Model):
+    """One execution of a campaign. Written by `runs.py` alone.
+
+    `started_at` has whole milliseconds: it is the time half of the id of every text of the run.
+    """
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="runs")
+    brand = models.ForeignKey(Brand, on_delete=models.PROTECT, related_name="runs")
+    started_at = models.DateTimeField()
+    cursor = models.BigIntegerField(default=0, help_text="The last subscriber that was planned.")
+    audience = models.PositiveIntegerField(default=0)
+    planned_at = models.DateTimeField(null=True, help_text="When the whole audience was planned.")
+    finished_at = models.DateTimeField(null=True, help_text="When the last text left the queue.")
+
+    tenant_path = "brand__workspace"
+    brand_path = "brand"
+    objects = TenantManager()
+
+    class Meta:
+        constraints = [
+            # A broadcast runs once however often it is launched; a pool once per tick.
+            models.UniqueConstraint(fields=["campaign", "started_at"], name="run_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["campaign"], name="run_open", condition=Q(finished_at__isnull=True)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.campaign} {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class PlatformPolicy(models.Model):
+    """Rules for the whole installation: one row."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
+    sending_enabled = models.BooleanField(default=True, help_text="Off: nothing is sent at all.")
+    daily_cap = models.PositiveIntegerField(
+        default=1_000_000, help_text="Texts that the installation may send in a day (UTC)."
+    )
+    text_lifetime = models.DurationField(
+        default=dt.timedelta(hours=24), help_text="How long a planned text may wait to be sent."
+    )
+    late_start = models.DurationField(
+        default=dt.timedelta(minutes=60),
+        help_text="A campaign found later than this after its start waits for a person.",
+    )
+
+    class Meta:
+        verbose_name_plural = "platform policy"
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="platform_policy_is_one")]
+
+    def __str__(self) -> str:
+        return "Platform policy"
+
+
+class BrandPolicy(models.Model):
+    """Rules of one brand, at least as strict as the law's."""
+
+    brand = models.OneToOneField(Brand, on_delete=models.CASCADE, related_name="policy")
+    sending_enabled = models.BooleanField(default=True, help_text="Off: this brand sends nothing.")
+    daily_limit = models.PositiveSmallIntegerField(
+        default=4, help_text="Texts that one person may get from this brand in a day."
+    )
+    engagement_days = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Only people who engaged within so many days. Empty: all."
+    )
+    opens = models.TimeField(default=dt.time(9), help_text="In the time zone of each person.")
+    closes = models.TimeField(default=dt.time(20), help_text="In the time zone of each person.")
+    evergreen_gap = models.DurationField(
+        default=dt.timedelta(days=2), help_text="Between two evergreen texts to one person."
+    )
+
+    tenant_path = "brand__workspace"
+    brand_path = "brand"
+    objects = TenantManager()
+
+    class Meta:
+        verbose_name_plural = "brand policies"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(opens__lt=F("closes")),
+                name="brand_opens_before_it_closes",
+                violation_error_message="The opening time must be before the closing time.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Policy of {self.brand}"
+
+
+class LegalWindow(models.Model):
+    """The hours and caps that a jurisdiction sets, from a date on. Hours are HH:MM-HH:MM or none."""
+
+    class CapScope(models.TextChoices):
+        SUBJECT = "subject", "Per subject"
+        BRAND = "brand", "Per brand"
+
+    jurisdiction = models.CharField(max_length=20, help_text="Country, country-state or default.")
+    weekdays = models.CharField(max_length=11)
+    saturday = models.CharField(max_length=11)
+    sunday = models.CharField(max_length=11)
+    public_holidays = models.CharField(max_length=11, help_text="Hours, none, or same as the day.")
+    cap_per_24h = models.PositiveSmallIntegerField(null=True, blank=True)
+    cap_scope = models.CharField(max_length=10, choices=CapScope, blank=True)
+    effective_from = models.DateField()
+    confidence = models.CharField(max_length=10)
+    basis = models.CharField(max_length=300)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["jurisdiction", "effective_from"], name="legal_window_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.jurisdiction} from {self.effective_from}"

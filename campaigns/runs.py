@@ -1,0 +1,53 @@
+"""Runs: the only writer of a run's progress."""
+
+import datetime as dt
+
+from django.db import transaction
+from django.db.models import F
+
+from campaigns.models import Campaign, Run
+
+
+def whole_milliseconds(moment: dt.datetime) -> dt.datetime:
+    """The moment without what an id cannot hold."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+@transaction.atomic
+def open_broadcast(campaign: Campaign, *, now: dt.datetime) -> Run:
+    """The one run of a broadcast, made at its first call (whoever calls it first)."""
+    Campaign.objects.select_for_update().get(pk=campaign.pk)
+    run = Run.objects.filter(campaign=campaign).first()
+    return run or Run.objects.create(
+        campaign=campaign, brand_id=campaign.brand_id, started_at=whole_milliseconds(now)
+    )
+
+
+def open_tick(campaign: Campaign, *, now: dt.datetime, drawn: int) -> Run:
+    """A run of an evergreen pool for the `drawn` people of one tick; everybody is planned with it."""
+    run, _ = Run.objects.get_or_create(
+        campaign=campaign,
+        started_at=whole_milliseconds(now),
+        defaults={"brand": campaign.brand, "planned_at": now},
+    )
+    Run.objects.filter(pk=run.pk).update(audience=F("audience") + drawn)
+    return run
+
+
+def advance(run: Run, *, cursor: int, added: int) -> None:
+    """Note that the audience is planned up to and including subscriber `cursor`.
+
+    Call it in the transaction that plans them: a killed planner goes on exactly there.
+    """
+    Run.objects.filter(pk=run.pk).update(cursor=cursor, audience=F("audience") + added)
+    run.cursor = cursor
+
+
+def end_of_audience(run: Run, *, now: dt.datetime) -> None:
+    """Note that everybody is planned."""
+    Run.objects.filter(pk=run.pk, planned_at=None).update(planned_at=now)
+
+
+def finish(run: Run, *, now: dt.datetime) -> None:
+    """Note that no text of the run is in the queue or on its way any more."""
+    Run.objects.filter(pk=run.pk, finished_at=None).update(finished_at=now)

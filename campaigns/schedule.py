@@ -1,0 +1,125 @@
+"""When a person may be texted: hours of the brand and of the law, in every zone they may be in.
+
+Pure: dates and rules in, instants out. All instants are aware datetimes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import holidays
+
+# The last text of a window is handed over this long before its end: delivery takes time too.
+STOP_BEFORE_END = dt.timedelta(minutes=10)
+# A window that does not open within so many days is taken to open never.
+DAYS_AHEAD = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a local day, from `opens` until (not including) `closes`."""
+
+    opens: dt.time
+    closes: dt.time
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """One rule's hours by kind of day; None: not at all on such a day."""
+
+    jurisdiction: str  # its holidays count; '' knows none
+    weekdays: Span | None
+    saturday: Span | None
+    sunday: Span | None
+    holiday: Span | None
+    holiday_same: bool  # a public holiday is like any other day
+
+    def on(self, day: dt.date) -> Span | None:
+        """The span of one local day."""
+        if not self.holiday_same and is_holiday(self.jurisdiction, day):
+            return self.holiday
+        return {5: self.saturday, 6: self.sunday}.get(day.weekday(), self.weekdays)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`start` <= t < `end`, in UTC."""
+
+    start: dt.datetime
+    end: dt.datetime
+
+
+def parse_span(text: str) -> Span | None:
+    """'08:00-21:00' or 'none'. Raises ValueError with a sentence for anything else."""
+    if text == "none":
+        return None
+    try:
+        opens, closes = (dt.time.fromisoformat(part) for part in text.split("-"))
+    except ValueError:
+        raise ValueError(f"{text!r} is not like 08:00-21:00 or none.") from None
+    if opens >= closes:
+        raise ValueError(f"{text!r} closes before it opens.")
+    return Span(opens, closes)
+
+
+def windows(
+    zones: Iterable[str], rules: Sequence[Hours], *, start: dt.datetime
+) -> tuple[Window, ...]:
+    """The spans of time, in order, that all rules allow in all zones, from the day before `start`.
+
+    No zones: nothing is allowed, for nobody knows what time it is there.
+    """
+    common: list[Window] | None = None
+    for zone in zones:
+        here = _in_zone(zone, rules, start)
+        common = here if common is None else _intersection(common, here)
+    return tuple(common or ())
+
+
+def _in_zone(zone: str, rules: Sequence[Hours], start: dt.datetime) -> list[Window]:
+    clock = ZoneInfo(zone)
+    first = start.astimezone(clock).date() - dt.timedelta(days=1)
+    found = []
+    for offset in range(DAYS_AHEAD + 1):
+        day = first + dt.timedelta(days=offset)
+        spans = [rule.on(day) for rule in rules]
+        if not spans or any(span is None for span in spans):
+            continue
+        opens = max(span.opens for span in spans if span)
+        closes = min(span.closes for span in spans if span)
+        if opens < closes:
+            found.append(Window(_instant(day, opens, clock), _instant(day, closes, clock)))
+    return found
+
+
+def _instant(day: dt.date, time: dt.time, clock: ZoneInfo) -> dt.datetime:
+    return dt.datetime.combine(day, time, clock).astimezone(dt.UTC)
+
+
+def _intersection(left: Sequence[Window], right: Sequence[Window]) -> list[Window]:
+    found = [
+        Window(max(one.start, other.start), min(one.end, other.end))
+        for one in left
+        for other in right
+    ]
+    return sorted((w for w in found if w.start < w.end), key=lambda w: w.start)
+
+
+@lru_cache(maxsize=4096)
+def is_holiday(jurisdiction: str, day: dt.date) -> bool:
+    """Whether a day is a public holiday in a jurisdiction ('US', 'US-RI', 'FR').
+
+    DEFAULT_SAFE keeps the holidays of the United States. Source: the `holidays` package.
+    """
+    if jurisdiction == "DEFAULT_SAFE":
+        jurisdiction = "US"
+    country, _, subdivision = jurisdiction.partition("-")
+    if country not in holidays.list_supported_countries():
+        return False
+    if subdivision not in holidays.list_supported_countries()[country]:
+        subdivision = ""
+    return day in holidays.country_holidays(country, subdiv=subdivision or None, years=day.year)

@@ -1,0 +1,92 @@
+"""The environment, read once and checked: a wrong variable is named at the start, not at 3 a.m."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+
+REQUIRED = object()
+
+
+def read[T](
+    name: str,
+    parse: Callable[[str], T],
+    *,
+    default: T | object = REQUIRED,
+    environ: Mapping[str, str] = os.environ,
+) -> T:
+    """The variable's value, parsed; its default when unset or empty.
+
+    Raises ImproperlyConfigured with the variable's name and never its value.
+    """
+    raw = environ.get(name, "").strip()
+    if not raw:
+        if default is REQUIRED:
+            raise ImproperlyConfigured(f"{name} is not set: {WHAT.get(name, 'it is required')}.")
+        return default  # type: ignore[return-value]
+    try:
+        return parse(raw)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is wrong: {error}.") from None
+
+
+WHAT = {
+    "SECRET_KEY": "give it 50 or more random characters",
+    "DATABASE_URL": "give it a PostgreSQL address, or start with manage.py to use the embedded server",
+    "REDIS_URL": "give it a Redis or Valkey address, or start with manage.py to use the embedded server",
+    "CREDENTIAL_KEYS": "give it one or more Fernet keys, the newest first, separated by commas",
+    "PHONE_HASH_KEY": "give it 32 or more random characters, and never change it",
+}
+
+
+def text(raw: str) -> str:
+    return raw
+
+
+def flag(raw: str) -> bool:
+    if raw.lower() in ("1", "true", "yes", "on"):
+        return True
+    if raw.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("use 1 or 0")
+
+
+def names(raw: str) -> list[str]:
+    return [part.strip() for part in raw.split(",") if part.strip()]
+
+
+def secret(raw: str) -> str:
+    if len(raw) < 32:
+        raise ValueError("it is shorter than 32 characters")
+    return raw
+
+
+def address(raw: str) -> str:
+    if not raw.startswith(("http://", "https://")):
+        raise ValueError("it must start with http:// or https://")
+    return raw.rstrip("/")
+
+
+def database(raw: str) -> str:
+    if not raw.startswith(("postgres://", "postgresql://")):
+        raise ValueError("it must start with postgresql://")
+    return raw
+
+
+def redis(raw: str) -> str:
+    if not raw.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("it must start with redis://, rediss:// or unix://")
+    return raw
+
+
+def fernet_keys(raw: str) -> list[str]:
+    keys = names(raw)
+    for key in keys:
+        try:
+            Fernet(key)
+        except ValueError:
+            raise ValueError("each key must be 32 url-safe base64-encoded bytes") from None
+    return keys

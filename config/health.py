@@ -1,0 +1,51 @@
+"""`/healthz`: this process lives. `/readyz`: it can do its work, or why not.
+
+A middleware, so that a probe needs neither a valid Host header nor the database for /healthz.
+"""
+
+from collections.abc import Callable
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+
+class HealthMiddleware:
+    """Answers the two probes and passes everything else on."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path == "/healthz":
+            return JsonResponse({"status": "ok"})
+        if request.path == "/readyz":
+            return ready()
+        return self.get_response(request)
+
+
+def ready() -> JsonResponse:
+    """200 when PostgreSQL and Valkey answer, else 503 with each one's state."""
+    checks = {"postgresql": _postgresql(), "valkey": _valkey()}
+    ok = all(state == "ok" for state in checks.values())
+    return JsonResponse(
+        {"status": "ok" if ok else "unavailable", **checks}, status=200 if ok else 503
+    )
+
+
+def _postgresql() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return "unreachable: nothing can be read or planned until it is back"
+    return "ok"
+
+
+def _valkey() -> str:
+    try:
+        redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=2).ping()
+    except redis.RedisError:
+        return "unreachable: nothing is sent until it is back"
+    return "ok"

@@ -1,0 +1,19 @@
+"""All routes. Each app brings its own `api.py`; webhooks belong to tracking."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/admin/")),
+    path("admin/", admin.site.urls),
+    path("api/", include("subscribers.api")),
+    path("api/", include("campaigns.api")),
+    path("api/", include("sending.api")),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("webhooks/", include("tracking.webhooks.urls")),
+]
+
+handler404 = "config.envelope.not_found"

@@ -1,0 +1,178 @@
+"""Evergreen pools: each due subscriber of a brand gets one message, drawn from what its pools hold.
+
+Each subscriber has a turn with the instant of the next decision, so a tick costs what is due, not
+what exists.
+"""
+
+import datetime as dt
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+
+from campaigns import policy, runs
+from campaigns.eligibility import Action, Decision, Policy
+from campaigns.models import Campaign, Message
+from sending import facts, outcomes
+from sending.facts import Person
+from sending.identity import identify
+from sending.models import EvergreenTurn, QueuedText
+from sending.planning import decide_safely, plan_text
+from subscribers import clock
+from subscribers.models import Brand
+
+CHUNK = 1000  # turns in one transaction
+BUDGET_SECONDS = 2.0
+ADMIT_EVERY = 30.0  # seconds between two looks for people without a turn
+LOOK_AGAIN = dt.timedelta(hours=1)  # for who may not be texted at present, without a known end
+
+_admitted_at: dict[int, float] = {}
+
+
+def tick_due(budget: float = BUDGET_SECONDS) -> int:
+    """Plan what is due in all evergreen pools (the ticker's job); answers texts planned."""
+    until = time.monotonic() + budget
+    brands = Brand.objects.filter(
+        campaigns__kind=Campaign.Kind.EVERGREEN, campaigns__status=Campaign.Status.RUNNING
+    ).distinct()
+    planned = 0
+    for brand in brands:
+        admit(brand)
+        while time.monotonic() < until:
+            new, turns = tick(brand)
+            planned += new
+            if turns < CHUNK:
+                break
+    return planned
+
+
+def admit(brand: Brand) -> None:
+    """Give a turn to opted-in subscribers who have none, every half a minute at most."""
+    if time.monotonic() - _admitted_at.get(brand.pk, -ADMIT_EVERY) < ADMIT_EVERY:
+        return
+    _admitted_at[brand.pk] = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute(_ADMIT, [brand.pk, brand.pk])
+
+
+@transaction.atomic
+def tick(brand: Brand) -> tuple[int, int]:
+    """Decide for the brand's due turns: (texts planned, turns decided).
+
+    The turn moves on in the transaction that plans its text, so a killed tick plans nobody twice.
+    """
+    now = clock.now()
+    due = (
+        EvergreenTurn.objects.select_for_update(skip_locked=True)
+        .filter(brand=brand, next_at__lte=now)
+        .order_by("next_at")[:CHUNK]
+    )
+    turns = list(due)
+    if not turns:
+        return 0, 0
+    pools = _pools(brand, now)
+    people = facts.gather(brand, [turn.subscriber_id for turn in turns], now=now)
+    tick_of = _Tick(brand, pools, now, policy.of_brand(brand).evergreen_gap)
+    for turn in turns:
+        tick_of.decide(turn, people[turn.subscriber_id])
+    EvergreenTurn.objects.bulk_update(turns, ["next_at", "last_message", "turn"], batch_size=500)
+    return tick_of.plan(people), len(turns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    campaign: Campaign
+    messages: Sequence[Message]
+    policy: Policy
+
+
+def _pools(brand: Brand, now: dt.datetime) -> list[_Pool]:
+    campaigns = Campaign.objects.filter(
+        brand=brand, kind=Campaign.Kind.EVERGREEN, status=Campaign.Status.RUNNING
+    ).prefetch_related("messages")
+    return [
+        _Pool(
+            campaign,
+            [message for message in campaign.messages.all() if message.weight > 0],
+            policy.build(brand, campaign, platform_remaining=1, today=now.date()),
+        )
+        for campaign in campaigns
+    ]
+
+
+class _Tick:
+    """The draws of one tick, gathered by campaign."""
+
+    def __init__(
+        self, brand: Brand, pools: list[_Pool], now: dt.datetime, gap: dt.timedelta
+    ) -> None:
+        self.brand, self.now, self.gap = brand, now, gap
+        self.pools = {pool.campaign.pk: pool for pool in pools}
+        self.messages = [message for pool in pools for message in pool.messages]
+        self.drawn: dict[int, list[tuple[int, Message, Decision]]] = defaultdict(list)
+
+    def decide(self, turn: EvergreenTurn, person: Person) -> None:
+        """Draw a message for a turn, or move the turn to when there may be one."""
+        again: list[dt.datetime] = []
+        decisions: dict[int, Decision] = {}
+        for message in self._shuffled(turn):
+            pool = self.pools[message.campaign_id]
+            if message.campaign_id not in decisions:
+                decisions[message.campaign_id] = decide_safely(
+                    person, message.campaign_id, pool.policy, self.now + self.brand.clock_shift
+                )
+            decision = decisions[message.campaign_id]
+            if decision.action is Action.SEND:
+                self.drawn[message.campaign_id].append((turn.subscriber_id, message, decision))
+                turn.next_at = self.now + self.gap
+                turn.turn += 1
+                turn.last_message = message
+                return
+            if decision.until:
+                again.append(decision.until - self.brand.clock_shift)
+        turn.next_at = min(again, default=self.now + LOOK_AGAIN)
+
+    def _shuffled(self, turn: EvergreenTurn) -> list[Message]:
+        """The pools' messages in this turn's order; the last one that was sent comes last."""
+
+        def place(message: Message) -> tuple[bool, int]:
+            draw = identify(_ORIGIN, "draw", turn.subscriber_id, turn.turn, message.pk)
+            return message.pk == turn.last_message_id, draw.int & 0xFFFFFFFF
+
+        return sorted(self.messages, key=place)
+
+    def plan(self, people: dict[int, Person]) -> int:
+        """Write the texts that were drawn, in a run per campaign."""
+        lifetime = policy.platform().text_lifetime
+        planned = 0
+        for campaign_id, drawn in self.drawn.items():
+            run = runs.open_tick(self.pools[campaign_id].campaign, now=self.now, drawn=len(drawn))
+            texts = [
+                plan_text(
+                    run,
+                    people[subscriber_id],
+                    message,
+                    decision,
+                    now=self.now,
+                    lifetime=lifetime,
+                    lane=QueuedText.Lane.NORMAL,
+                )
+                for subscriber_id, message, decision in drawn
+            ]
+            planned += outcomes.plan(texts)
+        return planned
+
+
+_ORIGIN = dt.datetime.fromtimestamp(0, dt.UTC)
+
+# Who joined since, in one statement; an opted-out person's turn stays and is passed over.
+_ADMIT = """
+    INSERT INTO sending_evergreenturn (brand_id, subscriber_id, next_at, turn)
+    SELECT %s, subscription.subscriber_id, now(), 0
+    FROM subscribers_subscription AS subscription
+    LEFT JOIN sending_evergreenturn AS turn
+        ON turn.subscriber_id = subscription.subscriber_id AND turn.brand_id = subscription.brand_id
+    WHERE subscription.brand_id = %s AND subscription.status = 'opted_in' AND turn.id IS NULL
+    ON CONFLICT DO NOTHING"""

@@ -1,0 +1,110 @@
+"""What a decision needs to know of many people: two queries, whatever their number."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from django.db import connection
+
+from campaigns.eligibility import DAY, WEEK, Facts
+from sending.identity import lower_bound
+from sending.models import MAY_HAVE_ARRIVED
+from subscribers.models import Brand
+
+# A text may be sent this long after its id's time: how long it may wait, and a day to be safe.
+LONGEST_WAIT = dt.timedelta(hours=48)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A subscriber as the planner and the gate see one."""
+
+    subscriber_id: int
+    phone: str
+    fields: dict[str, str]  # what a message may mention
+    facts: Facts  # without the campaign's texts: see `for_campaign`
+    by_campaign: dict[int, list[dt.datetime]]
+
+    def for_campaign(self, campaign_id: int | None) -> Facts:
+        """The facts with this campaign's texts of the last 7 days."""
+        sent = self.by_campaign.get(campaign_id) if campaign_id else None
+        return replace(self.facts, campaign_sent=sent) if sent else self.facts
+
+    def count(self, campaign_id: int | None, moment: dt.datetime) -> None:
+        """Note a text that is about to depart, so that the next decision counts it."""
+        self.facts.brand_sent.append(moment)  # type: ignore[attr-defined]
+        if campaign_id:
+            self.by_campaign.setdefault(campaign_id, []).append(moment)
+
+
+def gather(brand: Brand, subscriber_ids: Collection[int], *, now: dt.datetime) -> dict[int, Person]:
+    """Everybody's facts by subscriber id. `now`: the database's clock; facts tell the brand's."""
+    ids = sorted(set(subscriber_ids))
+    sent = _sent(brand, ids, now)
+    with connection.cursor() as cursor:
+        cursor.execute(_PEOPLE, [brand.name, brand.pk, brand.pk, ids])
+        rows = cursor.fetchall()
+    return {row[0]: _person(row, sent.get(row[0], ()), brand, now) for row in rows}
+
+
+def _person(
+    row: tuple, sent: Collection[tuple[int | None, dt.datetime]], brand: Brand, now: dt.datetime
+) -> Person:
+    by_campaign: dict[int, list[dt.datetime]] = defaultdict(list)
+    for campaign_id, moment in sent:
+        if campaign_id:
+            by_campaign[campaign_id].append(moment + brand.clock_shift)
+    (pk, phone, kind, zones, jurisdictions, engaged, status, opted_in_at, suppressed) = row[:9]
+    facts = Facts(
+        subscription=status,
+        has_evidence=opted_in_at is not None,
+        suppressed=suppressed,
+        number_kind=kind,
+        zones=tuple(zones),
+        jurisdictions=tuple(jurisdictions),
+        last_engagement=engaged,
+        brand_sent=[moment + brand.clock_shift for _, moment in sent if moment > now - DAY],
+    )
+    names = ("first_name", "last_name", "name", "brand")
+    return Person(pk, phone, dict(zip(names, row[9:], strict=True)), facts, by_campaign)
+
+
+def _sent(
+    brand: Brand, ids: list[int], now: dt.datetime
+) -> dict[int, list[tuple[int | None, dt.datetime]]]:
+    found: dict[int, list[tuple[int | None, dt.datetime]]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SENT,
+            [
+                ids,
+                lower_bound(now - WEEK - LONGEST_WAIT),
+                brand.pk,
+                now - WEEK,
+                [str(state) for state in MAY_HAVE_ARRIVED],
+            ],
+        )
+        for subscriber_id, campaign_id, moment in cursor:
+            found[subscriber_id].append((campaign_id, moment))
+    return found
+
+
+_PEOPLE = """
+    SELECT person.id, person.phone, person.number_kind, person.zones, person.jurisdictions,
+        person.last_engagement, subscription.status, subscription.opted_in_at,
+        EXISTS (SELECT FROM subscribers_suppression AS no WHERE no.phone_hash = person.phone_hash
+                AND (no.brand_id IS NULL OR no.brand_id = brand.id)),
+        person.first_name, person.last_name, person.name, brand.name
+    FROM subscribers_subscriber AS person
+    CROSS JOIN (SELECT %s::text AS name, %s::bigint AS id) AS brand
+    LEFT JOIN subscribers_subscription AS subscription
+        ON subscription.subscriber_id = person.id AND subscription.brand_id = %s
+    WHERE person.id = ANY(%s)"""
+
+# Sandbox, confirmation and other answers are outside the caps: only campaign texts count.
+_SENT = """
+    SELECT subscriber_id, campaign_id, sent_at FROM sending_sentlog
+    WHERE subscriber_id = ANY(%s) AND id >= %s AND brand_id = %s AND sent_at > %s
+      AND state = ANY(%s) AND purpose = 'campaign'
+    ORDER BY sent_at"""

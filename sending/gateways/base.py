@@ -1,0 +1,163 @@
+"""What every provider adapter speaks: texts in, HTTP calls out, one outcome per text back.
+
+An adapter is two pure functions and some facts. It never touches the network, the clock or the
+database, so its contract tests need nothing but bytes; `transport.py` makes the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text that has passed the point of no return."""
+
+    id: UUID  # SentLog id: our reference at the provider
+    to: str  # E.164
+    body: str
+    validity: int  # seconds from now after which the provider must not deliver it any more
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What an adapter may know of the sender it sends from."""
+
+    base_url: str  # no trailing slash
+    address: str  # the sender: E.164 number, short code or alphanumeric name
+    credentials: Mapping[str, str] = field(repr=False)
+    callback_url: str  # public address of this sender's webhooks, no trailing slash
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request that carries one or more texts."""
+
+    method: str
+    url: str = field(repr=False)  # may carry credentials: never logged
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes | None = field(repr=False)
+    texts: tuple[Text, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The whole HTTP answer to a call."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """A call that ended without a whole HTTP answer."""
+
+    written: bool  # True when a byte of the request may have left: the text may have been accepted
+    detail: str
+
+
+class Fate(StrEnum):
+    """What became of one text at the provider (`providers.md`, "What an HTTP outcome means")."""
+
+    ACCEPTED = "accepted"
+    RETRY = "retry"  # certainly not sent, may be tried again
+    FAILED = "failed"  # certainly not sent, never will be
+    UNKNOWN = "unknown"  # may have been sent: never sent again
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One text's fate, with the provider's own words kept for the log."""
+
+    text_id: UUID
+    fate: Fate
+    provider_id: str = ""
+    bulk_id: str = ""
+    code: str = ""  # the provider's code as it came, or ours: http-503, connect, timeout
+    detail: str = ""  # at most 200 characters, no credentials
+    retry_after: float | None = None  # seconds
+    suppress: bool = False  # the provider says this person opted out
+    stop_sender: bool = False  # credentials or account refused: nothing more may go this way
+
+
+class Gateway(Protocol):
+    """One provider's adapter."""
+
+    name: str
+    texts_per_call: int
+    credential_names: tuple[str, ...]  # required, non-empty
+    optional_credential_names: tuple[str, ...]
+
+    def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:
+        """Requests that carry each of `texts` exactly once, `texts_per_call` at most in each."""
+        ...
+
+    def read(self, call: Call, answer: Answer) -> list[Outcome]:
+        """One outcome for every text of `call`, in its order, whatever the answer holds."""
+        ...
+
+
+def bounded(detail: str) -> str:
+    """A provider's words cut to what the log keeps."""
+    return " ".join(detail.split())[:200]
+
+
+def for_all(
+    call: Call,
+    fate: Fate,
+    *,
+    code: str,
+    detail: str = "",
+    retry_after: float | None = None,
+    suppress: bool = False,
+    stop_sender: bool = False,
+) -> list[Outcome]:
+    """The same outcome for every text of a call."""
+    return [
+        Outcome(
+            text.id,
+            fate,
+            code=code,
+            detail=bounded(detail),
+            retry_after=retry_after,
+            suppress=suppress,
+            stop_sender=stop_sender,
+        )
+        for text in call.texts
+    ]
+
+
+def without_answer(call: Call, failure: NoAnswer) -> list[Outcome]:
+    """Outcomes of a call that got no answer: unknown once a byte may have left, else retry."""
+    if failure.written:
+        return for_all(call, Fate.UNKNOWN, code="no-answer", detail=failure.detail)
+    return for_all(call, Fate.RETRY, code="connect", detail=failure.detail)
+
+
+def by_status(call: Call, answer: Answer) -> list[Outcome] | None:
+    """Outcomes that the HTTP status alone decides, or None where the body must be read.
+
+    None is answered for 2xx and for 4xx about a text. Source: the table in `providers.md`.
+    """
+    code = f"http-{answer.status}"
+    retry_after = retry_after_seconds(answer)
+    if answer.status == 429 or (answer.status == 503 and retry_after is not None):
+        return for_all(call, Fate.RETRY, code=code, retry_after=retry_after)
+    if answer.status in (401, 403):
+        return for_all(call, Fate.RETRY, code=code, stop_sender=True)
+    if 200 <= answer.status < 300 or 400 <= answer.status < 500:
+        return None
+    return for_all(call, Fate.UNKNOWN, code=code)
+
+
+def retry_after_seconds(answer: Answer) -> float | None:
+    """The Retry-After header in seconds, if it is a number; its date form is not used here."""
+    try:
+        return max(0.0, float(answer.headers["retry-after"]))
+    except (KeyError, ValueError):
+        return None

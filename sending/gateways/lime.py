@@ -1,0 +1,206 @@
+"""Lime Cellular (MCPN): one GET per text.
+
+Confirmed: the request. Not confirmed: the answer's body, so the id's field is a setting and a body
+that cannot be read for certain is kept as it came (`providers.md`, Lime). The send call has no
+validity period and, unless `reference_parameter` names one, no place for our own id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from lxml import etree
+
+from sending.gateways.base import Account, Answer, Call, Fate, Outcome, Text, bounded, by_status
+
+SHORT_CODE_DIGITS = 6
+CODE_LENGTH = 64
+SHORTEST_SECRET = 4  # what is shorter stands in ordinary words as well
+NAMES_OF_ERROR = ("error", "error_text")
+Fields = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class LimeCall(Call):
+    """A call that knows how its own answer is to be read."""
+
+    message_id_field: str = ""
+    stop_errors: tuple[str, ...] = ()  # lower case
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+class Lime:
+    """Adapter of `GET {base}/sendsmsapi`.
+
+    Optional credentials: `reference_parameter`, the query parameter that carries our id;
+    `message_id_field`, the JSON field or XML element that holds Lime's id; `stop_errors`, phrases
+    separated by `|` that mean "this account is refused" when an error contains one of them.
+    """
+
+    name = "lime"
+    texts_per_call = 1
+    credential_names: tuple[str, ...] = ("user", "api_id")
+    optional_credential_names: tuple[str, ...] = (
+        "reference_parameter",
+        "message_id_field",
+        "stop_errors",
+    )
+
+    def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:
+        """One GET per text, in order."""
+        return [_call(text, account) for text in texts]
+
+    def read(self, call: Call, answer: Answer) -> list[Outcome]:
+        """200 without an error is accepted, with or without an id; an error is final."""
+        fields = _fields(answer.body)
+        error = _error(fields)
+        words = _masked(call, error[1] if error else answer.body.decode("utf-8", "replace"))
+        if 400 <= answer.status < 500 and _stops(call, words):
+            return _outcomes(
+                call, Fate.RETRY, code=f"http-{answer.status}", detail=words, stop_sender=True
+            )
+        decided = by_status(call, answer)
+        if decided is not None:
+            return decided
+        if answer.status >= 400:
+            code = error[0] if error else f"http-{answer.status}"
+            return _outcomes(call, Fate.FAILED, code=_masked(call, code), detail=words)
+        return _read_success(call, answer, fields, words)
+
+
+def _call(text: Text, account: Account) -> LimeCall:
+    """The request for one text: digits with country code and no plus, credentials in the query."""
+    secrets = account.credentials
+    query = {
+        "user": secrets["user"],
+        "api_id": secrets["api_id"],
+        "mobile": text.to.removeprefix("+"),
+        "message": text.body,
+    }
+    if account.address.isdecimal() and len(account.address) <= SHORT_CODE_DIGITS:
+        query["shortcode"] = account.address
+    reference = secrets.get("reference_parameter", "")
+    if reference:
+        query.setdefault(reference, str(text.id))
+    stop_errors = secrets.get("stop_errors", "").lower().split("|")
+    return LimeCall(
+        method="GET",
+        url=f"{account.base_url}/sendsmsapi?{urlencode(query)}",
+        headers=(),
+        body=None,
+        texts=(text,),
+        message_id_field=secrets.get("message_id_field", ""),
+        stop_errors=tuple(phrase.strip() for phrase in stop_errors if phrase.strip()),
+        secrets=(secrets["user"], secrets["api_id"]),
+    )
+
+
+def _read_success(call: Call, answer: Answer, fields: Fields | None, words: str) -> list[Outcome]:
+    """Outcomes of a 2xx answer, whose body is `fields`, or None where it has no structure."""
+    error = _error(fields)
+    if error is not None and _stops(call, words):
+        return _outcomes(
+            call, Fate.RETRY, code=_masked(call, error[0]), detail=words, stop_sender=True
+        )
+    if error is not None:
+        return _outcomes(call, Fate.FAILED, code=_masked(call, error[0]), detail=words)
+    if fields is None and "error" in words.lower():
+        # Free text that speaks of an error: neither a confirmed refusal nor a clean acceptance.
+        return _outcomes(call, Fate.UNKNOWN, code="unreadable", detail=words)
+    provider_id = _provider_id(call, fields)
+    if provider_id or answer.status == 200:
+        return _outcomes(call, Fate.ACCEPTED, provider_id=provider_id)
+    return _outcomes(call, Fate.UNKNOWN, code=f"http-{answer.status}", detail=words)
+
+
+def _provider_id(call: Call, fields: Fields | None) -> str:
+    """Lime's id for the text, if its field was named and stands in the answer."""
+    if not isinstance(call, LimeCall) or not call.message_id_field:
+        return ""
+    return next((value for name, value in fields or () if name == call.message_id_field), "")
+
+
+def _error(fields: Fields | None) -> tuple[str, str] | None:
+    """(code, words) of the error that the answer reports, or None."""
+    named = {name.lower(): value for name, value in fields or () if name.lower() in NAMES_OF_ERROR}
+    values = [named[name] for name in NAMES_OF_ERROR if named.get(name)]
+    return (values[0], values[-1]) if values else None
+
+
+def _fields(body: bytes) -> Fields | None:
+    """Every named value of a JSON or XML body, or None when it is neither."""
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return _xml_fields(body)
+    return list(_json_fields(parsed)) if isinstance(parsed, dict | list) else None
+
+
+def _json_fields(parsed: Any) -> Iterator[tuple[str, str]]:
+    """(name, value) of each scalar at any depth; null, false, 0 and "" are the empty string."""
+    waiting: deque[tuple[str, Any]] = deque([("", parsed)])
+    while waiting:
+        name, value = waiting.popleft()
+        if isinstance(value, dict):
+            if name:
+                yield name, json.dumps(value) if value else ""
+            waiting.extend((str(key), inner) for key, inner in value.items())
+        elif isinstance(value, list):
+            waiting.extend((name, inner) for inner in value)
+        else:
+            yield name, str(value).strip() if value else ""
+
+
+def _xml_fields(body: bytes) -> Fields | None:
+    """(name, text) of each element, with no entity expanded and no network."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    try:
+        root = etree.fromstring(body, parser)
+    except (etree.LxmlError, ValueError):
+        return None
+    return [
+        (element.tag, (element.text or "").strip())
+        for element in root.iter()
+        if isinstance(element.tag, str)
+    ]
+
+
+def _stops(call: Call, words: str) -> bool:
+    """Whether an error says that the account, not the text, is refused."""
+    phrases = call.stop_errors if isinstance(call, LimeCall) else ()
+    return any(phrase in words.lower() for phrase in phrases)
+
+
+def _masked(call: Call, words: str) -> str:
+    """`words` without the credentials, which some error pages repeat."""
+    for secret in call.secrets if isinstance(call, LimeCall) else ():
+        words = words.replace(secret, "***") if len(secret) >= SHORTEST_SECRET else words
+    return words
+
+
+def _outcomes(
+    call: Call,
+    fate: Fate,
+    *,
+    provider_id: str = "",
+    code: str = "",
+    detail: str = "",
+    stop_sender: bool = False,
+) -> list[Outcome]:
+    """The outcome of the one text of a call (of each, were there ever more)."""
+    return [
+        Outcome(
+            text.id,
+            fate,
+            provider_id=provider_id,
+            code=code[:CODE_LENGTH],
+            detail=bounded(detail),
+            stop_sender=stop_sender,
+        )
+        for text in call.texts
+    ]

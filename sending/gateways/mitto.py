@@ -1,0 +1,160 @@
+"""Mitto: up to 500 texts in one POST, answered per text by index.
+
+Confirmed: request and success answer. Not confirmed: errors of single texts, so an entry without an
+id is unknown with its own words kept (`providers.md`, Mitto). The confirmed send format has neither
+a reference nor a validity period: an id that is lost with its answer cannot be found again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sending.gateways.base import (
+    Account,
+    Answer,
+    Call,
+    Fate,
+    Outcome,
+    Text,
+    bounded,
+    by_status,
+    for_all,
+)
+
+SEND_PATH = "/api/v1.1/Messages/sendmessagesbulk"
+ID_LENGTH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class MittoCall(Call):
+    """A call that knows what must stand at each index of its answer."""
+
+    traffic_account_id: str = ""
+    api_key: str = field(default="", repr=False)
+
+
+class Mitto:
+    """Adapter of `POST {base}/api/v1.1/Messages/sendmessagesbulk`.
+
+    `webhook_secret` is not used for sending: Mitto sends it with each receipt, in the header that
+    was named when the webhook was registered.
+    """
+
+    name = "mitto"
+    texts_per_call = 500
+    credential_names: tuple[str, ...] = ("api_key", "traffic_account_id", "webhook_secret")
+    optional_credential_names: tuple[str, ...] = ()
+
+    def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:
+        """Calls of at most `texts_per_call` texts, in order."""
+        step = self.texts_per_call
+        return [_call(texts[at : at + step], account) for at in range(0, len(texts), step)]
+
+    def read(self, call: Call, answer: Answer) -> list[Outcome]:
+        """One outcome per text; ids are taken by index, where the answer fits the call."""
+        decided = by_status(call, answer)
+        if decided is not None:
+            return decided
+        words = _masked(call, answer.body.decode("utf-8", "replace"))
+        if answer.status >= 400:
+            return for_all(call, Fate.FAILED, code=f"http-{answer.status}", detail=words)
+        bulk_id, entries = _entries(answer.body)
+        if entries is None:
+            return for_all(call, Fate.UNKNOWN, code="unreadable", detail=words)
+        return _by_index(call, bulk_id, entries)
+
+
+def _call(texts: Sequence[Text], account: Account) -> MittoCall:
+    """The request for one chunk."""
+    traffic_account_id = account.credentials["traffic_account_id"]
+    api_key = account.credentials["api_key"]
+    messages = [
+        {
+            "trafficAccountId": traffic_account_id,
+            "destination": text.to,
+            "sms": {"text": text.body, "sender": account.address},
+        }
+        for text in texts
+    ]
+    return MittoCall(
+        method="POST",
+        url=account.base_url + SEND_PATH,
+        headers=(("X-Mitto-API-Key", api_key), ("Content-Type", "application/json")),
+        body=json.dumps({"messages": messages}).encode(),
+        texts=tuple(texts),
+        traffic_account_id=traffic_account_id,
+        api_key=api_key,
+    )
+
+
+def _entries(body: bytes) -> tuple[str, list[Any] | None]:
+    """(bulk id, entries) of a success answer; entries is None when the body cannot be read."""
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return "", None
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("messages"), list):
+        return "", None
+    return _id(parsed.get("bulkId")), parsed["messages"]
+
+
+def _by_index(call: Call, bulk_id: str, entries: list[Any]) -> list[Outcome]:
+    """Outcomes by index; with more or fewer entries than texts no index can be trusted."""
+    if len(entries) != len(call.texts):
+        said = f"{len(entries)} entries for {len(call.texts)} texts"
+        return [
+            Outcome(text.id, Fate.UNKNOWN, bulk_id=bulk_id, code="not-mapped", detail=said)
+            for text in call.texts
+        ]
+    seen = Counter(_id(entry.get("messageId")) for entry in entries if isinstance(entry, dict))
+    return [
+        _outcome(call, text, bulk_id, entry, seen)
+        for text, entry in zip(call.texts, entries, strict=True)
+    ]
+
+
+def _outcome(call: Call, text: Text, bulk_id: str, entry: Any, seen: Counter[str]) -> Outcome:
+    """The outcome of one text from the entry at its index."""
+    message_id = _id(entry.get("messageId")) if isinstance(entry, dict) else ""
+    problem = ""
+    if not message_id:
+        problem = "no-id"
+    elif seen[message_id] > 1:
+        problem = "duplicate-id"
+    elif not _belongs(call, text, entry):
+        problem = "not-mapped"
+    if not problem:
+        return Outcome(text.id, Fate.ACCEPTED, provider_id=message_id, bulk_id=bulk_id)
+    words = bounded(_masked(call, json.dumps(entry)))
+    return Outcome(text.id, Fate.UNKNOWN, bulk_id=bulk_id, code=problem, detail=words)
+
+
+def _belongs(call: Call, text: Text, entry: dict[str, Any]) -> bool:
+    """Whether nothing in an entry says that it is about another text or another account.
+
+    The confirmed answer repeats only `trafficAccountId`; `destination` is checked where it comes.
+    """
+    expected = call.traffic_account_id if isinstance(call, MittoCall) else ""
+    traffic_account_id = entry.get("trafficAccountId", expected)
+    destination = entry.get("destination", text.to)
+    if not isinstance(traffic_account_id, str) or not isinstance(destination, str):
+        return False
+    same_number = destination.removeprefix("+") == text.to.removeprefix("+")
+    return same_number and traffic_account_id.lower() == expected.lower()
+
+
+def _id(value: Any) -> str:
+    """An id as a bounded string; anything else than a string or a whole number is no id."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    return str(value).strip()[:ID_LENGTH]
+
+
+def _masked(call: Call, words: str) -> str:
+    """`words` without the key."""
+    key = call.api_key if isinstance(call, MittoCall) else ""
+    return words.replace(key, "***") if key else words

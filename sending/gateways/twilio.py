@@ -1,0 +1,174 @@
+"""Twilio Programmable Messaging: one form POST per text, Basic authentication.
+
+The POST is not idempotent and has no key that would make it so. Sources: Twilio's OpenAPI document
+and its error dictionary (`providers.md`, Twilio).
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from sending.gateways.base import (
+    Account,
+    Answer,
+    Call,
+    Fate,
+    Outcome,
+    Text,
+    bounded,
+    by_status,
+    for_all,
+    retry_after_seconds,
+)
+
+VALIDITY = (1, 36_000)  # seconds that ValidityPeriod may hold
+CODE_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What one of Twilio's error codes does to the text, the person and the sender."""
+
+    fate: Fate
+    suppress: bool = False
+    stop_sender: bool = False
+
+
+# Codes in answers of 4xx, all of which mean "not sent". A code that is not here fails the text,
+# unless its HTTP status says otherwise, and is kept as it came.
+ERRORS: Mapping[str, Meaning] = {
+    "20003": Meaning(Fate.RETRY, stop_sender=True),  # authentication
+    "20005": Meaning(Fate.RETRY, stop_sender=True),  # account not active
+    "20404": Meaning(Fate.RETRY, stop_sender=True),  # no such account
+    "20429": Meaning(Fate.RETRY),  # too many requests, never processed
+    "21211": Meaning(Fate.FAILED),  # not a valid number
+    "21606": Meaning(Fate.FAILED),  # this sender cannot text that number
+    "21610": Meaning(Fate.FAILED, suppress=True),  # the person opted out
+    "21611": Meaning(Fate.RETRY),  # the sender's queue is full
+    "21612": Meaning(Fate.FAILED),  # no route from this sender to that number
+    "21614": Meaning(Fate.FAILED),  # not a mobile number
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TwilioCall(Call):
+    """A call that knows which words must not stand in a log."""
+
+    secret: str = field(default="", repr=False)
+
+
+class Twilio:
+    """Adapter of `POST {base}/2010-04-01/Accounts/{account_sid}/Messages.json`.
+
+    With the optional `messaging_service_sid` Twilio picks the sender from that service's pool,
+    otherwise the account's address is the sender.
+    """
+
+    name = "twilio"
+    texts_per_call = 1
+    credential_names: tuple[str, ...] = ("account_sid", "auth_token")
+    optional_credential_names: tuple[str, ...] = ("messaging_service_sid",)
+
+    def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:
+        """One POST per text, in order."""
+        return [_call(text, account) for text in texts]
+
+    def read(self, call: Call, answer: Answer) -> list[Outcome]:
+        """2xx with a sid is accepted; 4xx is decided by Twilio's code, then by its status."""
+        said = _json_object(answer.body)
+        if 200 <= answer.status < 300:
+            return _read_success(call, answer, said)
+        code = _word(said.get("code"))
+        detail = _masked(call, _word(said.get("message")))
+        meaning = ERRORS.get(code)
+        if meaning is not None and 400 <= answer.status < 500:
+            return for_all(
+                call,
+                meaning.fate,
+                code=code,
+                detail=detail,
+                retry_after=retry_after_seconds(answer),
+                suppress=meaning.suppress,
+                stop_sender=meaning.stop_sender,
+            )
+        decided = by_status(call, answer)
+        if decided is None:
+            return for_all(call, Fate.FAILED, code=code or f"http-{answer.status}", detail=detail)
+        return [_with_words(outcome, code, detail) for outcome in decided]
+
+
+def _call(text: Text, account: Account) -> TwilioCall:
+    """The request for one text."""
+    sid, token = account.credentials["account_sid"], account.credentials["auth_token"]
+    service = account.credentials.get("messaging_service_sid", "")
+    form = {"To": text.to, "Body": text.body}
+    form |= {"MessagingServiceSid": service} if service else {"From": account.address}
+    if account.callback_url:
+        form["StatusCallback"] = f"{account.callback_url}/status?text={text.id}"
+    shortest, longest = VALIDITY
+    form["ValidityPeriod"] = str(min(max(text.validity, shortest), longest))
+    basic = b64encode(f"{sid}:{token}".encode()).decode()
+    return TwilioCall(
+        method="POST",
+        url=f"{account.base_url}/2010-04-01/Accounts/{quote(sid, safe='')}/Messages.json",
+        headers=(
+            ("Authorization", f"Basic {basic}"),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+        ),
+        body=urlencode(form).encode(),
+        texts=(text,),
+        secret=token,
+    )
+
+
+def _read_success(call: Call, answer: Answer, said: dict[str, Any]) -> list[Outcome]:
+    """Accepted with the sid; unknown without one, for the text may be on its way."""
+    sid = _word(said.get("sid"))
+    if not sid:
+        words = _masked(call, answer.body.decode("utf-8", "replace"))
+        return for_all(call, Fate.UNKNOWN, code=f"http-{answer.status}", detail=words)
+    code = _word(said.get("error_code"))
+    detail = bounded(_masked(call, _word(said.get("error_message"))))
+    return [
+        Outcome(text.id, Fate.ACCEPTED, provider_id=sid, code=code, detail=detail)
+        for text in call.texts
+    ]
+
+
+def _with_words(outcome: Outcome, code: str, detail: str) -> Outcome:
+    """An outcome that the status decided, with Twilio's code and words where it gave any."""
+    return Outcome(
+        outcome.text_id,
+        outcome.fate,
+        code=code or outcome.code,
+        detail=bounded(detail or outcome.detail),
+        retry_after=outcome.retry_after,
+        stop_sender=outcome.stop_sender,
+    )
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    """The body as a JSON object, or an empty one when it is something else."""
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _word(value: Any) -> str:
+    """A scalar of an answer as a bounded string; null and structures are the empty string."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    return bounded(str(value))
+
+
+def _masked(call: Call, words: str) -> str:
+    """`words` without the token."""
+    secret = call.secret if isinstance(call, TwilioCall) else ""
+    return words.replace(secret, "***") if secret else words

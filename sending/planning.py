@@ -1,0 +1,168 @@
+"""Planning a broadcast: one row of the log for each person of the audience, exactly once.
+
+The ticker calls `plan_due` again and again; each call plans a part and notes how far it came in
+the same transaction, so a killed planner goes on where it was.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Sequence
+
+import structlog
+from django.db import connection, transaction
+
+from campaigns import content, lifecycle, policy, runs
+from campaigns.eligibility import Action, Decision, Policy, Purpose, Reason, decide
+from campaigns.models import Campaign, Message, Run
+from sending import facts, outcomes, queues
+from sending.facts import Person
+from sending.identity import identify
+from sending.models import QueuedText, State
+from sending.outcomes import NewText
+from subscribers import clock
+
+log = structlog.get_logger("carillon.planning")
+
+CHUNK = 1000  # people in one transaction
+BUDGET_SECONDS = 2.0  # of one call, so that the ticker's other jobs have their turn
+
+
+def plan_due(budget: float = BUDGET_SECONDS) -> int:
+    """Start the campaigns that are due and plan a part of what runs; answers texts planned."""
+    start_due()
+    until = time.monotonic() + budget
+    planned = 0
+    for campaign in _being_planned():
+        run = runs.open_broadcast(campaign, now=clock.now())
+        while run.planned_at is None and time.monotonic() < until:
+            planned += plan_chunk(run)
+            run.refresh_from_db()
+    return planned
+
+
+def start_due() -> None:
+    """Begin scheduled campaigns whose start has come; one that is too late waits for a person."""
+    now = clock.now()
+    late = policy.platform().late_start
+    due = Campaign.objects.filter(status=Campaign.Status.SCHEDULED, starts_at__lte=now)
+    for campaign in due.order_by("starts_at")[:100]:
+        if campaign.starts_at < now - late:
+            lifecycle.hold(campaign, f"Its start was missed by more than {late}.")
+            log.warning("campaign_held", campaign=campaign.pk)
+        elif lifecycle.begin(campaign):
+            log.info("campaign_begun", campaign=campaign.pk)
+
+
+def _being_planned() -> Sequence[Campaign]:
+    return (
+        Campaign.objects.filter(status=Campaign.Status.RUNNING, kind=Campaign.Kind.BROADCAST)
+        .exclude(runs__planned_at__isnull=False)
+        .select_related("brand")
+        .order_by("starts_at")[:100]
+    )
+
+
+@transaction.atomic
+def plan_chunk(run: Run) -> int:
+    """Plan the next people of a run's audience; answers how many texts were new."""
+    run = Run.objects.select_for_update().select_related("campaign", "brand").get(pk=run.pk)
+    now = clock.now()
+    ids = _next_people(run)
+    if not ids:
+        runs.end_of_audience(run, now=now)
+        return 0
+    rules = policy.build(run.brand, run.campaign, platform_remaining=1, today=now.date())
+    people = facts.gather(run.brand, ids, now=now)
+    messages = list(run.campaign.messages.filter(weight__gt=0).order_by("pk"))
+    lifetime = policy.platform().text_lifetime
+    texts = [
+        plan_text(
+            run,
+            people[pk],
+            choose(messages, run.pk, pk),
+            decide_safely(people[pk], run.campaign_id, rules, now + run.brand.clock_shift),
+            now=now,
+            lifetime=lifetime,
+            lane=QueuedText.Lane.BULK,
+        )
+        for pk in ids
+    ]
+    new = outcomes.plan(texts)
+    runs.advance(run, cursor=ids[-1], added=len(ids))
+    return new
+
+
+def _next_people(run: Run) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT subscriber_id FROM subscribers_subscription"
+            " WHERE brand_id = %s AND subscriber_id > %s ORDER BY subscriber_id LIMIT %s",
+            [run.brand_id, run.cursor, CHUNK],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def decide_safely(person: Person, campaign_id: int, rules: Policy, now: dt.datetime) -> Decision:
+    """The decision; where it cannot be made the person is passed over, visibly."""
+    try:
+        return decide(person.for_campaign(campaign_id), rules, now)
+    except Exception:
+        log.exception("decision_failed", subscriber=person.subscriber_id, campaign=campaign_id)
+        return Decision(Action.SKIP, Reason.ERROR)
+
+
+def choose(messages: Sequence[Message], *cause: object) -> Message:
+    """One message by weight, the same one each time for the same cause."""
+    point = identify(dt.datetime.fromtimestamp(0, dt.UTC), "variant", *cause).int & 0xFFFFFFFF
+    point %= sum(message.weight for message in messages)
+    for message in messages:
+        if point < message.weight:
+            return message
+        point -= message.weight
+    raise ValueError("messages need a positive weight")
+
+
+def plan_text(
+    run: Run,
+    person: Person,
+    message: Message,
+    decision: Decision,
+    *,
+    now: dt.datetime,
+    lifetime: dt.timedelta,
+    lane: int,
+) -> NewText:
+    """The row for one person: planned with its due time, or skipped with its reason."""
+    state, reason, due_at = State.PLANNED, "", now
+    expires_at = now + lifetime
+    body, segments = "", 0
+    if decision.action is Action.DEFER:
+        reason = decision.reason
+        due_at = decision.until - run.brand.clock_shift if decision.until else queues.PARKED
+        if decision.until and due_at > expires_at:
+            state = State.SKIPPED
+    elif decision.action is Action.SKIP:
+        state, reason = State.SKIPPED, decision.reason
+    if state == State.PLANNED:
+        try:
+            body = content.render(message.body, person.fields)
+            segments = content.measure(body).segments
+        except content.BadContent:
+            state, reason = State.SKIPPED, Reason.BAD_CONTENT
+    return NewText(
+        id=identify(run.started_at, "run", run.pk, person.subscriber_id),
+        brand_id=run.brand_id,
+        campaign_id=run.campaign_id,
+        run_id=run.pk,
+        message_id=message.pk,
+        subscriber_id=person.subscriber_id,
+        purpose=Purpose.CAMPAIGN,
+        phone=person.phone,
+        body=body,
+        segments=segments,
+        state=state,
+        reason=reason,
+        expires_at=expires_at,
+        lane=lane,
+        due_at=due_at,
+    )

@@ -1,0 +1,33 @@
+"""Which sender a text leaves from: by weight, and the same one for the same person."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+from sending.models import Sender
+from subscribers.models import Brand
+
+
+def active_senders(brand: Brand) -> list[Sender]:
+    """The brand's senders that may be used now."""
+    return list(
+        Sender.objects.filter(brand=brand, status=Sender.Status.ACTIVE, weight__gt=0).order_by("pk")
+    )
+
+
+def sender_for(person: str, senders: Sequence[Sender]) -> Sender:
+    """The person's sender: weighted rendezvous hashing, so that losing one moves only its people."""
+    return max(senders, key=lambda sender: _score(person, sender))
+
+
+def _score(person: str, sender: Sender) -> float:
+    digest = hashlib.blake2b(f"{sender.pk}:{person}".encode(), digest_size=8).digest()
+    uniform = (int.from_bytes(digest, "big") + 1) / (2**64 + 1)
+    return -sender.weight / math.log(uniform)
+
+
+def stop(sender_id: int, reason: str) -> None:
+    """Take a sender out of use after its provider refused it; a person puts it back."""
+    Sender.objects.filter(pk=sender_id, status=Sender.Status.ACTIVE).update(
+        status=Sender.Status.STOPPED, status_reason=reason[:200]
+    )

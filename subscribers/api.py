@@ -1,0 +1,143 @@
+"""`POST /api/subscribers`: the request schema and the answers of the first seed document."""
+
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.urls import path
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from subscribers import phones, upsert
+from subscribers.models import Brand, Subscriber, Subscription
+
+log = structlog.get_logger("carillon.subscribers")
+
+
+class SubscriberRequest(serializers.Serializer):
+    """The schema, name for name. `subscribe_<brand>` is read for each brand of the key."""
+
+    phone = serializers.CharField(max_length=40)
+    name = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    firstName = serializers.CharField(
+        source="first_name", required=False, allow_blank=True, max_length=100
+    )
+    lastName = serializers.CharField(
+        source="last_name", required=False, allow_blank=True, max_length=100
+    )
+    email = serializers.EmailField(required=False, allow_blank=True)
+    status = serializers.ChoiceField(required=False, choices=Subscriber.Status.values)
+    hasClicked = serializers.BooleanField(source="has_clicked", required=False)
+    hasPurchased = serializers.BooleanField(source="has_purchased", required=False)
+    firstClickAt = serializers.DateTimeField(
+        source="first_click_at", required=False, allow_null=True
+    )
+    firstPurchaseAt = serializers.DateTimeField(
+        source="first_purchase_at", required=False, allow_null=True
+    )
+    totalClicks = serializers.IntegerField(
+        source="total_clicks", required=False, min_value=0, max_value=2**31 - 1
+    )
+    totalPurchases = serializers.IntegerField(
+        source="total_purchases", required=False, min_value=0, max_value=2**31 - 1
+    )
+    totalRevenue = serializers.DecimalField(
+        source="total_revenue",
+        required=False,
+        max_digits=14,
+        decimal_places=2,
+        coerce_to_string=False,
+    )
+    last_engagement = serializers.DateTimeField(required=False, allow_null=True)
+    lastPurchaseAt = serializers.DateTimeField(
+        source="last_purchase_at", required=False, allow_null=True
+    )
+    acq_source = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    acq_campaign = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    acq_medium = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    acq_term = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    acq_content = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    form_title = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    traits = serializers.DictField(required=False)
+    timezone = serializers.CharField(required=False, allow_blank=True, max_length=40)
+
+
+class SubscriberAnswer(SubscriberRequest):
+    """What an upsert answers: the request's fields, and what the system keeps."""
+
+    id = serializers.IntegerField()
+    createdAt = serializers.DateTimeField(source="created_at")
+
+    def to_representation(self, instance: Subscriber) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        subscribed = set(
+            instance.subscriptions.filter(status=Subscription.Status.OPTED_IN).values_list(
+                "brand_id", flat=True
+            )
+        )
+        for brand in self.context["brands"]:
+            shown[f"subscribe_{brand.slug}"] = brand.pk in subscribed
+        return shown
+
+
+class SubscriberUpsert(APIView):
+    """Create a subscriber, or change the given fields of the one with this phone."""
+
+    @extend_schema(request=SubscriberRequest, responses=SubscriberAnswer)
+    def post(self, request: Request) -> Response:
+        data = request.data
+        if not isinstance(data, dict):
+            raise ValidationError("Send one JSON object.")
+        if not data.get("phone"):
+            # The seed's answer to the letter, without the envelope's other fields.
+            return Response({"error": "Phone required"}, status=400)
+        brands = list(_brands(request))
+        given = SubscriberRequest(data=data)
+        given.is_valid(raise_exception=True)
+        try:
+            with transaction.atomic():
+                subscriber = upsert.upsert(
+                    request.auth.workspace,
+                    dict(given.validated_data),
+                    subscribe=_wishes(data, brands),
+                    evidence={
+                        "key": request.auth.prefix,
+                        "form_title": given.validated_data.get("form_title", ""),
+                    },
+                )
+        except phones.InvalidPhone as error:
+            raise ValidationError({"phone": [str(error)]}, code="invalid_phone") from None
+        except upsert.UnknownTimeZone as error:
+            raise ValidationError({"timezone": [str(error)]}, code="invalid") from None
+        answer = SubscriberAnswer(subscriber, context={"brands": brands}).data
+        return Response({"success": True, "subscriber": answer})
+
+
+def _brands(request: Request) -> Any:
+    brands = Brand.objects.for_key(request.auth)
+    own = list(request.auth.brands.values_list("pk", flat=True))
+    return brands.filter(pk__in=own) if own else brands
+
+
+def _wishes(data: dict[str, Any], brands: list[Brand]) -> dict[Brand, bool]:
+    """Which brands the person wants, by `subscribe_<slug>`. Unknown brands are refused."""
+    known = {f"subscribe_{brand.slug}": brand for brand in brands}
+    wishes = {}
+    for name, value in data.items():
+        if not name.startswith("subscribe_"):
+            continue
+        if name not in known:
+            raise ValidationError(
+                {name: ["There is no such brand, or your key does not cover it."]}
+            )
+        if not isinstance(value, bool):
+            raise ValidationError({name: ["Send true or false."]})
+        wishes[known[name]] = value
+    return wishes
+
+
+urlpatterns = [path("subscribers", SubscriberUpsert.as_view(), name="subscriber-upsert")]

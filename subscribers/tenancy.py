@@ -1,0 +1,81 @@
+"""The wall between tenants: every queryset that a user or a key reaches starts here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+    from rest_framework.request import Request
+
+    from subscribers.models import ApiKey
+
+
+class TenantQuerySet(models.QuerySet):
+    """Rows of a model that names its path to the workspace (`tenant_path`).
+
+    `brand_path` (default: found from the fields) is the path to the brand, where a row has one.
+    """
+
+    def for_user(self, user: AbstractBaseUser) -> TenantQuerySet:
+        """What a person of the staff may see: the workspaces that they are a member of."""
+        if getattr(user, "is_superuser", False):
+            return self.all()
+        workspaces = user.workspaces.values("pk")  # type: ignore[attr-defined]
+        return self.filter(**{f"{self._tenant_path()}__in": workspaces})
+
+    def for_key(self, key: ApiKey) -> TenantQuerySet:
+        """What an API key may see: its workspace, or only its brands where it names any."""
+        rows = self.filter(**{self._tenant_path(): key.workspace_id})
+        brands = list(key.brands.values_list("pk", flat=True))
+        brand_path = getattr(self.model, "brand_path", None)
+        if brands and brand_path:
+            rows = rows.filter(**{f"{brand_path}__in": brands})
+        return rows
+
+    def _tenant_path(self) -> str:
+        path = getattr(self.model, "tenant_path", None)
+        if path is None:
+            raise ImproperlyConfigured(f"{self.model.__name__} does not name its tenant_path.")
+        return path
+
+
+TenantManager = models.Manager.from_queryset(TenantQuerySet)
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Api-Key <key>`. `request.auth` is the ApiKey; there is no user."""
+
+    keyword = "Api-Key"
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        from subscribers.models import ApiKey  # models import this module
+
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != self.keyword.lower() or not given:
+            return None
+        try:
+            key = ApiKey.objects.get_from_key(given.strip())
+        except ApiKey.DoesNotExist:
+            raise AuthenticationFailed("This API key is not known.") from None
+        if key.has_expired:
+            raise AuthenticationFailed("This API key has expired.")
+        return None, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return self.keyword
+
+
+class HasApiKey(BasePermission):
+    """Every endpoint needs a key unless it says otherwise."""
+
+    message = "Send your key in the header: Authorization: Api-Key <key>."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return request.auth is not None

@@ -1,0 +1,106 @@
+"""What happened to a text afterwards: receipts and replies."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+from campaigns.models import Campaign
+from sending.models import Sender, State
+from subscribers.models import Brand, Subscriber
+from subscribers.tenancy import TenantManager
+
+
+class TrackingEvent(models.Model):
+    """One thing that happened, once. Partitioned by month of its id, like the log.
+
+    The id's time half is a fact of the event (for a receipt: the time of its text), its hash half
+    names the event, so the same event told twice is one row.
+    """
+
+    class Kind(models.TextChoices):
+        RECEIPT = "receipt", "Delivery receipt"
+        REPLY = "reply", "Reply"
+
+    id = models.UUIDField(primary_key=True)
+    brand = models.ForeignKey(Brand, on_delete=models.PROTECT, db_constraint=False, db_index=False)
+    subscriber = models.ForeignKey(
+        Subscriber, on_delete=models.PROTECT, db_constraint=False, db_index=False, null=True
+    )
+    text_id = models.UUIDField(null=True, help_text="The text's id in the sent log.")
+    kind = models.CharField(max_length=10, choices=Kind)
+    name = models.CharField(max_length=20, help_text="The state that a receipt tells, and so on.")
+    code = models.CharField(max_length=20, blank=True, db_default="")
+    received_at = models.DateTimeField(db_default=Now())
+    raw = models.JSONField(default=dict, help_text="As the provider told it, without credentials.")
+
+    tenant_path = "brand__workspace"
+    brand_path = "brand"
+    objects = TenantManager()
+
+    class Meta:
+        indexes = [models.Index(fields=["text_id"], name="tracking_of_text")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.name}"
+
+
+class WaitingReceipt(models.Model):
+    """A receipt of a text that is not known (yet): kept, and matched when the text appears."""
+
+    sender = models.ForeignKey(Sender, on_delete=models.CASCADE)
+    provider_id = models.CharField(max_length=64)
+    state = models.CharField(max_length=11, choices=State)
+    code = models.CharField(max_length=20, blank=True)
+    raw = models.JSONField(default=dict)
+    received_at = models.DateTimeField(db_default=Now())
+
+    tenant_path = "sender__brand__workspace"
+    brand_path = "sender__brand"
+    objects = TenantManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider_id", "sender", "state"], name="waiting_receipt_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider_id}: {self.state}"
+
+
+class Reply(models.Model):
+    """A text from a person to a brand."""
+
+    class Meaning(models.TextChoices):
+        OPT_OUT = "opt_out", "Opt-out"
+        OPT_IN = "opt_in", "Opt-in"
+        HELP = "help", "Help"
+        OTHER = "other", "Other"
+
+    brand = models.ForeignKey(Brand, on_delete=models.PROTECT, related_name="replies")
+    sender = models.ForeignKey(Sender, on_delete=models.PROTECT)
+    subscriber = models.ForeignKey(
+        Subscriber, on_delete=models.SET_NULL, null=True, related_name="replies"
+    )
+    campaign = models.ForeignKey(Campaign, on_delete=models.SET_NULL, null=True)
+    text_id = models.UUIDField(null=True, help_text="The last text that this may answer.")
+    phone = models.CharField(max_length=16)
+    body = models.TextField(max_length=4000)
+    meaning = models.CharField(max_length=10, choices=Meaning)
+    provider_id = models.CharField(max_length=64)
+    received_at = models.DateTimeField(db_default=Now())
+
+    tenant_path = "brand__workspace"
+    brand_path = "brand"
+    objects = TenantManager()
+
+    class Meta:
+        verbose_name_plural = "replies"
+        constraints = [
+            # Providers tell an inbound text again until they are answered.
+            models.UniqueConstraint(fields=["provider_id", "sender"], name="reply_once")
+        ]
+        indexes = [models.Index(fields=["brand", "-received_at"], name="reply_of_brand")]
+
+    def __str__(self) -> str:
+        return f"{self.phone}: {self.get_meaning_display()}"

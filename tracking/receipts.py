@@ -1,0 +1,141 @@
+"""Delivery receipts: each one kept once, each text moved forward, whatever the order of arrival."""
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from sending import outcomes
+from sending.identity import identify, moment_of
+from sending.models import ProviderMessage, Sender, SentLog
+from subscribers import clock
+from tracking.models import WaitingReceipt
+from tracking.webhooks.base import Receipt
+
+# Receipts of texts that never appear are given up after this.
+KEEP_WAITING = dt.timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    text_id: UUID
+    receipt: Receipt
+
+
+@transaction.atomic
+def receive(sender: Sender, told: Sequence[Receipt]) -> None:
+    """Apply a sender's receipts; those of texts that are not known wait for them."""
+    matched, waiting = _match(sender, told)
+    _apply(sender, matched)
+    WaitingReceipt.objects.bulk_create(
+        [
+            WaitingReceipt(
+                sender=sender,
+                provider_id=receipt.provider_id[:64],
+                state=receipt.state,
+                code=receipt.code[:20],
+                raw=receipt.raw,
+            )
+            for receipt in waiting
+            if receipt.state
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def match_waiting(at_most: int = 2000) -> int:
+    """Apply receipts that came before their text was on record (the ticker's job)."""
+    WaitingReceipt.objects.filter(received_at__lt=clock.now() - KEEP_WAITING).delete()
+    with connection.cursor() as cursor:
+        cursor.execute(_SENDERS_WITH_MATCHES)
+        senders = [row[0] for row in cursor.fetchall()]
+    return sum(_match_for(sender, at_most) for sender in Sender.objects.filter(pk__in=senders))
+
+
+@transaction.atomic
+def _match_for(sender: Sender, at_most: int) -> int:
+    rows = list(
+        WaitingReceipt.objects.select_for_update(skip_locked=True)
+        .filter(sender=sender)
+        .filter(
+            provider_id__in=ProviderMessage.objects.filter(sender=sender).values("provider_id")
+        )[:at_most]
+    )
+    told = [Receipt(row.provider_id, row.state, row.code, None, row.raw) for row in rows]
+    matched, _ = _match(sender, told)
+    _apply(sender, matched)
+    found = {one.receipt.provider_id for one in matched}
+    WaitingReceipt.objects.filter(
+        pk__in=[row.pk for row in rows if row.provider_id in found]
+    ).delete()
+    return len(matched)
+
+
+def _match(sender: Sender, told: Sequence[Receipt]) -> tuple[list[_Matched], list[Receipt]]:
+    """Find each receipt's text among the brand's own; another brand's is as good as unknown."""
+    known = dict(
+        ProviderMessage.objects.filter(
+            sender__brand_id=sender.brand_id,
+            sender=sender,
+            provider_id__in=[receipt.provider_id for receipt in told],
+        ).values_list("provider_id", "text_id")
+    )
+    references = [receipt.text_id for receipt in told if receipt.text_id]
+    own = set(
+        SentLog.objects.filter(id__in=references, brand_id=sender.brand_id).values_list(
+            "id", flat=True
+        )
+    )
+    matched, waiting = [], []
+    for receipt in told:
+        text_id = receipt.text_id if receipt.text_id in own else known.get(receipt.provider_id)
+        if text_id:
+            matched.append(_Matched(text_id, receipt))
+        else:
+            waiting.append(receipt)
+    return matched, waiting
+
+
+def _apply(sender: Sender, matched: Sequence[_Matched]) -> None:
+    if not matched:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _INSERT_EVENTS,
+            {
+                "ids": [_event_id(sender, one) for one in matched],
+                "texts": [one.text_id for one in matched],
+                "names": [one.receipt.state or "other" for one in matched],
+                "codes": [one.receipt.code[:20] for one in matched],
+                "raws": [json.dumps(one.receipt.raw) for one in matched],
+                "brand": sender.brand_id,
+            },
+        )
+    outcomes.receive(
+        [(one.text_id, one.receipt.state, one.receipt.code) for one in matched if one.receipt.state]
+    )
+
+
+def _event_id(sender: Sender, one: _Matched) -> UUID:
+    """The same receipt told twice has the same id; its time is that of its text."""
+    status = one.receipt.state or json.dumps(one.receipt.raw, sort_keys=True)
+    return identify(
+        moment_of(one.text_id), "receipt", sender.gateway, one.receipt.provider_id, status
+    )
+
+
+_SENDERS_WITH_MATCHES = """
+    SELECT DISTINCT waiting.sender_id FROM tracking_waitingreceipt AS waiting
+    JOIN sending_providermessage AS known USING (provider_id, sender_id)"""
+
+_INSERT_EVENTS = """
+    INSERT INTO tracking_trackingevent (id, brand_id, text_id, kind, name, code, raw, subscriber_id)
+    SELECT given.id, %(brand)s, given.text_id, 'receipt', given.name, given.code, given.raw,
+           text.subscriber_id
+    FROM unnest(%(ids)s::uuid[], %(texts)s::uuid[], %(names)s::text[], %(codes)s::text[],
+                %(raws)s::jsonb[]) AS given(id, text_id, name, code, raw)
+    LEFT JOIN sending_sentlog AS text ON text.id = given.text_id AND text.id = ANY(%(texts)s)
+    ON CONFLICT (id) DO NOTHING"""
