@@ -10,7 +10,10 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: environment ## Send two brands' campaigns through a fake carrier, then serve the admin (ONCE=1, PORT=8000)
-	@exec $(manage) demo $(if $(filter-out 0,$(ONCE)),--once) $(if $(PORT),--port $(PORT))
+	@exec env -u DATABASE_URL -u REDIS_URL CARILLON_DATA="$(CURDIR)/.carillon/demo" \
+	  PUBLIC_URL=http://127.0.0.1:$(or $(PORT),8000) \
+	  FAKE_CARRIER_URL=http://127.0.0.1:$(or $(CARRIER_PORT),8100) \
+	  $(manage) demo $(if $(filter-out 0,$(ONCE)),--once)
 
 run: environment ## Serve the web, the ticker and the workers (DATABASE_URL and REDIS_URL, or embedded)
 	@exec $(manage) serve $(if $(PORT),--port $(PORT))

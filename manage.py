@@ -43,6 +43,7 @@ def prepare_environment(arguments: list[str]) -> None:
     servers = embedded.ensure_environment()
     if servers is not None and servers.database_url:
         os.environ.setdefault("CARILLON_DEVELOPMENT", "1")
+        os.environ["CARILLON_EMBEDDED"] = "1"  # the demo wipes nothing else
 
 
 if __name__ == "__main__":

@@ -30,10 +30,18 @@ def _mask_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapp
     return event
 
 
+def _add_logger_name(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """From the record: a line that came through the standard library has no structlog logger."""
+    record = event.get("_record")
+    if record is not None:
+        event["logger"] = record.name
+    return event
+
+
 SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
-    structlog.stdlib.add_logger_name,
+    _add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
     _mask_event,
@@ -61,8 +69,8 @@ def configure(options: dict[str, Any]) -> None:
                     "()": structlog.stdlib.ProcessorFormatter,
                     "foreign_pre_chain": [structlog.stdlib.ExtraAdder()],
                     "processors": [
-                        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                         *SHARED,
+                        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                         structlog.processors.JSONRenderer(),
                     ],
                 }

@@ -16,9 +16,9 @@ class CampaignProgress(serializers.ModelSerializer):
     """A campaign, with its texts counted by state and, where they were not sent, by reason."""
 
     brand = serializers.CharField(source="brand.slug")
-    statusReason = serializers.CharField(source="status_reason")  # noqa: N815 - the API's names
-    startsAt = serializers.DateTimeField(source="starts_at")  # noqa: N815
-    launchedAt = serializers.DateTimeField(source="launched_at")  # noqa: N815
+    statusReason = serializers.CharField(source="status_reason")
+    startsAt = serializers.DateTimeField(source="starts_at")
+    launchedAt = serializers.DateTimeField(source="launched_at")
     totals = serializers.SerializerMethodField()
 
     class Meta:

@@ -7,7 +7,7 @@ known: before the gate the lease runs out and the text is due again; after it th
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 import structlog
@@ -16,7 +16,7 @@ from django.conf import settings
 from sending import gate, limits, outcomes, queues, routing
 from sending.gate import Departing
 from sending.gateways import registry
-from sending.gateways.base import Account, Call, NoAnswer, Outcome, without_answer
+from sending.gateways.base import Account, Call, Gateway, NoAnswer, Outcome, without_answer
 from sending.gateways.transport import Transport
 from sending.models import Sender, SentLog
 from sending.queues import Leased
@@ -112,15 +112,10 @@ def _hand_over(
 ) -> None:
     """Call the providers and write down their answers, a part at a time as they come."""
     started = time.monotonic()
-    last_start = started + queues.LEASE.total_seconds() - CALL_TIMEOUT - 10
-    waiting: list[Outcome] = []
-    written = started
-    for outcome in _exchange(brand, departing, senders, last_start):
-        waiting.append(outcome)
-        if len(waiting) >= BATCH or time.monotonic() - written > RECORD_EVERY:
-            _write_down(brand, token, waiting)
-            waiting, written = [], time.monotonic()
-    _write_down(brand, token, waiting)
+    answers = _Answers(brand, token)
+    for outcome in _exchange(brand, departing, senders, started, answers.write_if_due):
+        answers.add(outcome)
+    answers.write()
     outcomes.arrive(token)
     log.info(
         "batch",
@@ -130,32 +125,60 @@ def _hand_over(
     )
 
 
+class _Answers:
+    """What came back and is not written down yet: for a moment at most."""
+
+    def __init__(self, brand: Brand, token: UUID) -> None:
+        self.brand, self.token = brand, token
+        self.waiting: list[Outcome] = []
+        self.written = time.monotonic()
+
+    def add(self, outcome: Outcome) -> None:
+        self.waiting.append(outcome)
+        if len(self.waiting) >= BATCH:
+            self.write()
+
+    def write_if_due(self) -> None:
+        if time.monotonic() - self.written > RECORD_EVERY:
+            self.write()
+
+    def write(self) -> None:
+        _write_down(self.brand, self.token, self.waiting)
+        self.waiting, self.written = [], time.monotonic()
+
+
 def _exchange(
-    brand: Brand, departing: Sequence[Departing], senders: Mapping[int, Sender], last_start: float
+    brand: Brand,
+    departing: Sequence[Departing],
+    senders: Mapping[int, Sender],
+    started: float,
+    meanwhile: Callable[[], None],
 ) -> Iterator[Outcome]:
-    transport = _kept_transport()
+    """One outcome for each departing text. Nothing is started so late that the lease could end."""
+    last_start = started + queues.LEASE.total_seconds() - CALL_TIMEOUT - 10
     by_sender: dict[int, list[Departing]] = defaultdict(list)
     for one in departing:
         by_sender[one.sender_id].append(one)
-    calls: dict[int, Sender] = {}
+    gateway_of: dict[int, Gateway] = {}
     requests: list[Call] = []
     for sender_id, texts in by_sender.items():
         sender = senders[sender_id]
-        made = registry.get(sender.gateway).calls([t.text for t in texts], account(brand, sender))
-        calls.update((id(call), sender) for call in made)
+        gateway = registry.get(sender.gateway)
+        made = gateway.calls([t.text for t in texts], account(brand, sender))
+        gateway_of.update((id(call), gateway) for call in made)
         requests.extend(made)
-    in_flight = sum(senders[sender_id].in_flight for sender_id in by_sender)
-    answers = transport.exchange(
+    answers = _kept_transport().exchange(
         requests,
-        in_flight=in_flight,
+        in_flight=sum(senders[sender_id].in_flight for sender_id in by_sender),
         timeout=CALL_TIMEOUT,
         may_start=lambda: time.monotonic() < last_start,
+        meanwhile=meanwhile,
     )
     for call, answer in answers:
         if isinstance(answer, NoAnswer):
             yield from without_answer(call, answer)
         else:
-            yield from registry.get(calls[id(call)].gateway).read(call, answer)
+            yield from gateway_of[id(call)].read(call, answer)
 
 
 def account(brand: Brand, sender: Sender) -> Account:

@@ -21,6 +21,8 @@ FORWARD = [
     State.SENT,
     State.DELIVERED,
 ]
+# Codes of outcomes that were no attempt: the worker itself, or the sender, stopped.
+NOT_TRIED = {"lease-expired", "http-401", "http-403"}
 FATE_STATES = {
     Fate.ACCEPTED: State.ACCEPTED,
     Fate.RETRY: State.PLANNED,
@@ -130,6 +132,7 @@ def record(token: UUID, outcomes: Sequence[Outcome]) -> None:
                 "bulks": [outcome.bulk_id[:64] for outcome in outcomes],
                 "codes": [outcome.code[:20] for outcome in outcomes],
                 "details": [outcome.detail[:200] for outcome in outcomes],
+                "tried": [int(outcome.code not in NOT_TRIED) for outcome in outcomes],
                 "attempts": len(BACKOFF),
             },
         )
@@ -268,20 +271,20 @@ _RECORD = """
     UPDATE sending_sentlog AS text
     SET provider_message_id = given.provider_id, bulk_id = given.bulk_id,
         error_code = given.code, error_detail = given.detail, changed_at = now(),
-        attempts = text.attempts + 1,
+        attempts = text.attempts + given.tried,
         state = CASE
             WHEN text.state NOT IN ('sending', 'unknown') THEN text.state
-            WHEN given.state = 'planned' AND text.attempts + 1 >= %(attempts)s THEN 'failed'
+            WHEN given.state = 'planned' AND text.attempts + given.tried >= %(attempts)s THEN 'failed'
             ELSE given.state END,
         reason = CASE
             WHEN text.state NOT IN ('sending', 'unknown') THEN text.reason
-            WHEN given.state = 'planned' AND text.attempts + 1 >= %(attempts)s
+            WHEN given.state = 'planned' AND text.attempts + given.tried >= %(attempts)s
             THEN 'too_many_attempts' ELSE '' END,
         sent_at = CASE WHEN given.state IN ('planned', 'failed')
             AND text.state IN ('sending', 'unknown') THEN NULL ELSE text.sent_at END
     FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(providers)s::text[], %(bulks)s::text[],
-                %(codes)s::text[], %(details)s::text[])
-         AS given(id, state, provider_id, bulk_id, code, detail)
+                %(codes)s::text[], %(details)s::text[], %(tried)s::smallint[])
+         AS given(id, state, provider_id, bulk_id, code, detail, tried)
     WHERE text.id = given.id AND text.id = ANY(%(ids)s) AND text.lease_token = %(token)s
     RETURNING text.id, text.state"""
 
@@ -300,7 +303,7 @@ _REQUEUE = """
            CASE text.purpose WHEN 'campaign' THEN 1 ELSE 0 END,
            clock_timestamp() + make_interval(secs => greatest(
                coalesce(given.wait, 0),
-               (%(backoff)s::int[])[text.attempts] * (0.8 + 0.4 * random())))
+               (%(backoff)s::int[])[greatest(text.attempts, 1)] * (0.8 + 0.4 * random())))
     FROM unnest(%(ids)s::uuid[], %(waits)s::float8[]) AS given(id, wait)
     JOIN sending_sentlog AS text ON text.id = given.id AND text.id = ANY(%(ids)s)
     ON CONFLICT (id) DO NOTHING"""

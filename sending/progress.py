@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from django.db.models import Count
 
 from campaigns.models import Campaign
-from sending.models import SentLog
 from sending.parking import texts_of
 
 
@@ -15,13 +14,22 @@ class Totals:
 
     audience: int = 0
     by_state: dict[str, int] = field(default_factory=dict)
-    by_reason: dict[str, int] = field(default_factory=dict)  # of those that were not sent
+    by_state_and_reason: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def by_reason(self) -> dict[str, int]:
+        """Why texts were put off or not sent."""
+        found: dict[str, int] = {}
+        for (_, reason), count in self.by_state_and_reason.items():
+            if reason:
+                found[reason] = found.get(reason, 0) + count
+        return found
 
     def add(self, state: str, reason: str, count: int) -> None:
         self.audience += count
         self.by_state[state] = self.by_state.get(state, 0) + count
-        if reason:
-            self.by_reason[reason] = self.by_reason.get(reason, 0) + count
+        key = (state, reason)
+        self.by_state_and_reason[key] = self.by_state_and_reason.get(key, 0) + count
 
 
 def of_campaign(campaign: Campaign, *, last_runs: int = 100) -> Totals:
@@ -31,13 +39,4 @@ def of_campaign(campaign: Campaign, *, last_runs: int = 100) -> Totals:
         counts = texts_of(run).values_list("state", "reason").annotate(Count("id")).order_by()
         for state, reason, count in counts:
             totals.add(state, reason, count)
-    return totals
-
-
-def of_brand(brand_id: int) -> Totals:
-    """Count everything that the log holds of a brand: for the demo and for small brands."""
-    totals = Totals()
-    counts = SentLog.objects.filter(brand_id=brand_id).values_list("state", "reason")
-    for state, reason, count in counts.annotate(Count("id")).order_by():
-        totals.add(state, reason, count)
     return totals

@@ -18,7 +18,7 @@ from rq import Queue
 
 RINGING = "carillon:ringing"  # sorted set: brand ids by the time of their first ring
 DRAIN = "sending.dispatch.drain"
-LEASE = dt.timedelta(seconds=90)
+LEASE = dt.timedelta(seconds=60)
 # Due when somebody resumes. (Python's clients cannot read PostgreSQL's infinity.)
 PARKED = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 

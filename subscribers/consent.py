@@ -61,14 +61,14 @@ def opt_in(
 
 
 @transaction.atomic
-def opt_in_many(brand: Brand, rows: Sequence[OptIn], *, source: str) -> int:
-    """Record opt-ins to one brand and answer how many subscriptions changed.
+def opt_in_many(brand: Brand, rows: Sequence[OptIn], *, source: str) -> list[int]:
+    """Record opt-ins to one brand; answers the subscribers whose subscription changed.
 
     An opt-in changes nothing where the person opted out at the same time or later, so a list can
     be read again and again. The evidence is kept either way.
     """
     if not rows:
-        return 0
+        return []
     lock_people(row.subscriber_id for row in rows)
     values = {
         "workspace": brand.workspace_id,
@@ -84,7 +84,7 @@ def opt_in_many(brand: Brand, rows: Sequence[OptIn], *, source: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_INSERT_OPT_IN_EVENTS, values)
         cursor.execute(_UPSERT_SUBSCRIPTIONS, values)
-        changed = cursor.rowcount
+        changed = [row[0] for row in cursor.fetchall()]
         if source in BRINGS_BACK:
             cursor.execute(_LIFT_OLDER_SUPPRESSIONS, values)
     return changed
@@ -178,7 +178,8 @@ _UPSERT_SUBSCRIPTIONS = f"""
     SET status = 'opted_in', opted_in_at = EXCLUDED.opted_in_at, updated_at = now()
     WHERE (known.status <> 'opted_out'
            OR %(brings_back)s AND known.opted_out_at < EXCLUDED.opted_in_at)
-      AND (known.status <> 'opted_in' OR known.opted_in_at < EXCLUDED.opted_in_at)"""
+      AND (known.status <> 'opted_in' OR known.opted_in_at < EXCLUDED.opted_in_at)
+    RETURNING subscriber_id"""
 
 _LIFT_OLDER_SUPPRESSIONS = f"""
     DELETE FROM subscribers_suppression AS lifted USING {_ROWS}

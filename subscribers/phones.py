@@ -46,7 +46,7 @@ _SENTENCES = {
 }
 
 
-class InvalidPhone(ValueError):  # noqa: N818 - says what is wrong, as callers read it
+class InvalidPhone(ValueError):
     """`parse` refused its input; `reason` says why. The message masks the number."""
 
     def __init__(self, raw: str, reason: PhoneRefusal) -> None:

@@ -79,3 +79,23 @@ class HasApiKey(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return request.auth is not None
+
+
+def brand_named(name: str) -> Any:
+    """The brand that an operator names on the command line: 'slug' or 'workspace/slug'.
+
+    Raises LookupError with a sentence where there is none, or more than one.
+    """
+    from subscribers.models import Brand
+
+    workspace, _, slug = name.rpartition("/")
+    found = list(Brand.objects.filter(slug=slug).select_related("workspace"))
+    if workspace:
+        found = [brand for brand in found if brand.workspace.slug == workspace]
+    if not found:
+        known = ", ".join(Brand.objects.order_by("slug").values_list("slug", flat=True)[:20])
+        raise LookupError(f"There is no brand {name!r}; there are: {known or 'none yet'}.")
+    if len(found) > 1:
+        names = ", ".join(f"{brand.workspace.slug}/{slug}" for brand in found)
+        raise LookupError(f"More than one workspace has a brand {slug!r}; say which: {names}.")
+    return found[0]

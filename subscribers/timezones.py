@@ -35,7 +35,7 @@ _US_POSTCODE = re.compile(r"([0-9]{3})[0-9]{2}(?:[\s-]?[0-9]{4})?")
 _CANADIAN_POSTCODE = re.compile(r"([A-Z])[0-9][A-Z][\s-]?[0-9][A-Z][0-9]", re.IGNORECASE)
 
 
-class UnknownTimeZone(ValueError):  # noqa: N818 - says what is wrong, as callers read it
+class UnknownTimeZone(ValueError):
     """A person's time zone is no IANA name. The message quotes it and gives an example."""
 
 

@@ -1,9 +1,9 @@
 """The opted-in lists that the fake carrier ships with: invented people, the same ones every time.
 
-Numbers are valid and come from real area codes, but from the exchange 555 and, for Britain, from the
-range of London that Ofcom keeps for drama: they belong to nobody. Magic last fours (`behaviour.py`) are sown
-thinly. Those that decide for a whole call are almost all on `wswd`: in a Mitto bulk call one of them
-would decide for 500 texts, so `ta` can go out through Mitto.
+Numbers are valid and come from real area codes, but from the exchange 555 and, for Britain, from
+the range of London that Ofcom keeps for drama: they belong to nobody. Magic last fours
+(`behaviour.py`) are sown thinly. Those that decide for a whole call are almost all on `wswd`: in a
+Mitto bulk call one of them would decide for 500 texts, so `ta` can go out through Mitto.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ own paths it has `/_carrier/...` to watch and to steer it:
 * `POST /_carrier/webhooks`: `{"gateway", "address", "receipts_url", "inbound_url", "headers",
   "token", "fields", "method"}`; an empty address stands for every sender of that gateway
 * `POST /_carrier/inbound`: `{"gateway", "address", "from", "text"}`, a text from a person
-* `POST /_carrier/reset`: forget tries, replies and opt-outs, and set the knobs back
+* `POST /_carrier/reset`: forget tries, replies, opt-outs and webhooks, and set the knobs back
 
 Whoever reaches the port can make it post anywhere, so it listens on the loopback address unless told
 otherwise.

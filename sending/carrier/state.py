@@ -87,7 +87,8 @@ class Carrier:
         return found or Webhook()
 
     def forget(self) -> None:
-        """Forget who was texted how often and who replied; the ledger stays."""
+        """Be as freshly started; the ledger stays."""
+        self.webhooks.clear()
         self.tries.clear()
         self.replied.clear()
         self.opted_out.clear()

@@ -23,7 +23,7 @@ from sending.carrier.state import Carrier, Placed, Submitted, submit
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 CHUNK = 65_536
 RECORD_END = b"</Mobile>"
-NUMBER = re.compile(rb"<MobileNumber>(\d+)</MobileNumber>")
+NUMBER = re.compile(rb"<MobileNumber>([^<]*)</MobileNumber>")
 LIST_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 REFUSALS = {Item.BAD_NUMBER: "Invalid mobile number", Item.OPTED_OUT: "Mobile has opted out"}
 

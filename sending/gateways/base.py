@@ -61,6 +61,9 @@ class NoAnswer:
     detail: str
 
 
+LONGEST_RETRY_AFTER = 3600.0  # seconds
+
+
 class Fate(StrEnum):
     """What became of one text at the provider (`providers.md`, "What an HTTP outcome means")."""
 
@@ -136,7 +139,7 @@ def without_answer(call: Call, failure: NoAnswer) -> list[Outcome]:
     """Outcomes of a call that got no answer: unknown once a byte may have left, else retry."""
     if failure.written:
         return for_all(call, Fate.UNKNOWN, code="no-answer", detail=failure.detail)
-    return for_all(call, Fate.RETRY, code="connect", detail=failure.detail)
+    return for_all(call, Fate.RETRY, code=failure.detail[:20])
 
 
 def by_status(call: Call, answer: Answer) -> list[Outcome] | None:
@@ -156,8 +159,9 @@ def by_status(call: Call, answer: Answer) -> list[Outcome] | None:
 
 
 def retry_after_seconds(answer: Answer) -> float | None:
-    """The Retry-After header in seconds, if it is a number; its date form is not used here."""
+    """The Retry-After header in seconds, an hour at most, if it is a number (not a date)."""
     try:
-        return max(0.0, float(answer.headers["retry-after"]))
+        seconds = float(answer.headers["retry-after"])
     except (KeyError, ValueError):
         return None
+    return min(seconds, LONGEST_RETRY_AFTER) if seconds >= 0 else None

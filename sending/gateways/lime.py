@@ -7,7 +7,6 @@ validity period and, unless `reference_parameter` names one, no place for our ow
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +15,13 @@ from urllib.parse import urlencode
 
 from lxml import etree
 
+from sending.gateways import words
 from sending.gateways.base import Account, Answer, Call, Fate, Outcome, Text, bounded, by_status
 
 SHORT_CODE_DIGITS = 6
 CODE_LENGTH = 64
-SHORTEST_SECRET = 4  # what is shorter stands in ordinary words as well
 NAMES_OF_ERROR = ("error", "error_text")
+NESTED = "{...}"  # stands for the value of a field that is an object
 Fields = list[tuple[str, str]]
 
 
@@ -59,18 +59,19 @@ class Lime:
         """200 without an error is accepted, with or without an id; an error is final."""
         fields = _fields(answer.body)
         error = _error(fields)
-        words = _masked(call, error[1] if error else answer.body.decode("utf-8", "replace"))
-        if 400 <= answer.status < 500 and _stops(call, words):
+        plain = error is not None and error[1] != NESTED
+        said = _masked(call, error[1] if error and plain else words.of_body(answer.body))
+        if 400 <= answer.status < 500 and _stops(call, said):
             return _outcomes(
-                call, Fate.RETRY, code=f"http-{answer.status}", detail=words, stop_sender=True
+                call, Fate.RETRY, code=f"http-{answer.status}", detail=said, stop_sender=True
             )
         decided = by_status(call, answer)
         if decided is not None:
             return decided
         if answer.status >= 400:
             code = error[0] if error else f"http-{answer.status}"
-            return _outcomes(call, Fate.FAILED, code=_masked(call, code), detail=words)
-        return _read_success(call, answer, fields, words)
+            return _outcomes(call, Fate.FAILED, code=_masked(call, code), detail=said)
+        return _read_success(call, answer, fields, said)
 
 
 def _call(text: Text, account: Account) -> LimeCall:
@@ -100,55 +101,53 @@ def _call(text: Text, account: Account) -> LimeCall:
     )
 
 
-def _read_success(call: Call, answer: Answer, fields: Fields | None, words: str) -> list[Outcome]:
+def _read_success(call: Call, answer: Answer, fields: Fields | None, said: str) -> list[Outcome]:
     """Outcomes of a 2xx answer, whose body is `fields`, or None where it has no structure."""
     error = _error(fields)
-    if error is not None and _stops(call, words):
+    if error is not None and _stops(call, said):
         return _outcomes(
-            call, Fate.RETRY, code=_masked(call, error[0]), detail=words, stop_sender=True
+            call, Fate.RETRY, code=_masked(call, error[0]), detail=said, stop_sender=True
         )
     if error is not None:
-        return _outcomes(call, Fate.FAILED, code=_masked(call, error[0]), detail=words)
-    if fields is None and "error" in words.lower():
+        return _outcomes(call, Fate.FAILED, code=_masked(call, error[0]), detail=said)
+    if fields is None and "error" in said.lower():
         # Free text that speaks of an error: neither a confirmed refusal nor a clean acceptance.
-        return _outcomes(call, Fate.UNKNOWN, code="unreadable", detail=words)
+        return _outcomes(call, Fate.UNKNOWN, code="unreadable", detail=said)
     provider_id = _provider_id(call, fields)
     if provider_id or answer.status == 200:
         return _outcomes(call, Fate.ACCEPTED, provider_id=provider_id)
-    return _outcomes(call, Fate.UNKNOWN, code=f"http-{answer.status}", detail=words)
+    return _outcomes(call, Fate.UNKNOWN, code=f"http-{answer.status}", detail=said)
 
 
 def _provider_id(call: Call, fields: Fields | None) -> str:
     """Lime's id for the text, if its field was named and stands in the answer."""
     if not isinstance(call, LimeCall) or not call.message_id_field:
         return ""
-    return next((value for name, value in fields or () if name == call.message_id_field), "")
+    found = (value for name, value in fields or () if name == call.message_id_field)
+    return words.scalar(next(found, ""))
 
 
 def _error(fields: Fields | None) -> tuple[str, str] | None:
     """(code, words) of the error that the answer reports, or None."""
-    named = {name.lower(): value for name, value in fields or () if name.lower() in NAMES_OF_ERROR}
-    values = [named[name] for name in NAMES_OF_ERROR if named.get(name)]
+    named = {name.lower(): value for name, value in fields or () if value}
+    values = [named[name] for name in NAMES_OF_ERROR if name in named]
     return (values[0], values[-1]) if values else None
 
 
 def _fields(body: bytes) -> Fields | None:
     """Every named value of a JSON or XML body, or None when it is neither."""
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return _xml_fields(body)
-    return list(_json_fields(parsed)) if isinstance(parsed, dict | list) else None
+    parsed = words.json_value(body)
+    return list(_json_fields(parsed)) if isinstance(parsed, dict | list) else _xml_fields(body)
 
 
 def _json_fields(parsed: Any) -> Iterator[tuple[str, str]]:
-    """(name, value) of each scalar at any depth; null, false, 0 and "" are the empty string."""
+    """(name, value) at any depth; null, false, 0, "" and {} are the empty string."""
     waiting: deque[tuple[str, Any]] = deque([("", parsed)])
     while waiting:
         name, value = waiting.popleft()
         if isinstance(value, dict):
             if name:
-                yield name, json.dumps(value) if value else ""
+                yield name, NESTED if value else ""
             waiting.extend((str(key), inner) for key, inner in value.items())
         elif isinstance(value, list):
             waiting.extend((name, inner) for inner in value)
@@ -170,17 +169,15 @@ def _xml_fields(body: bytes) -> Fields | None:
     ]
 
 
-def _stops(call: Call, words: str) -> bool:
+def _stops(call: Call, said: str) -> bool:
     """Whether an error says that the account, not the text, is refused."""
     phrases = call.stop_errors if isinstance(call, LimeCall) else ()
-    return any(phrase in words.lower() for phrase in phrases)
+    return any(phrase in said.lower() for phrase in phrases)
 
 
-def _masked(call: Call, words: str) -> str:
-    """`words` without the credentials, which some error pages repeat."""
-    for secret in call.secrets if isinstance(call, LimeCall) else ():
-        words = words.replace(secret, "***") if len(secret) >= SHORTEST_SECRET else words
-    return words
+def _masked(call: Call, said: str) -> str:
+    """Words without the credentials."""
+    return words.safe(said, secrets=call.secrets if isinstance(call, LimeCall) else ())
 
 
 def _outcomes(

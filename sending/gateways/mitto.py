@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sending.gateways import words
 from sending.gateways.base import (
     Account,
     Answer,
@@ -26,7 +27,6 @@ from sending.gateways.base import (
 )
 
 SEND_PATH = "/api/v1.1/Messages/sendmessagesbulk"
-ID_LENGTH = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ class Mitto:
         decided = by_status(call, answer)
         if decided is not None:
             return decided
-        words = _masked(call, answer.body.decode("utf-8", "replace"))
+        said = _masked(call, words.of_body(answer.body))
         if answer.status >= 400:
-            return for_all(call, Fate.FAILED, code=f"http-{answer.status}", detail=words)
+            return for_all(call, Fate.FAILED, code=f"http-{answer.status}", detail=said)
         bulk_id, entries = _entries(answer.body)
         if entries is None:
-            return for_all(call, Fate.UNKNOWN, code="unreadable", detail=words)
+            return for_all(call, Fate.UNKNOWN, code="unreadable", detail=said)
         return _by_index(call, bulk_id, entries)
 
 
@@ -93,13 +93,10 @@ def _call(texts: Sequence[Text], account: Account) -> MittoCall:
 
 def _entries(body: bytes) -> tuple[str, list[Any] | None]:
     """(bulk id, entries) of a success answer; entries is None when the body cannot be read."""
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return "", None
+    parsed = words.json_value(body)
     if not isinstance(parsed, dict) or not isinstance(parsed.get("messages"), list):
         return "", None
-    return _id(parsed.get("bulkId")), parsed["messages"]
+    return words.scalar(parsed.get("bulkId")), parsed["messages"]
 
 
 def _by_index(call: Call, bulk_id: str, entries: list[Any]) -> list[Outcome]:
@@ -110,7 +107,9 @@ def _by_index(call: Call, bulk_id: str, entries: list[Any]) -> list[Outcome]:
             Outcome(text.id, Fate.UNKNOWN, bulk_id=bulk_id, code="not-mapped", detail=said)
             for text in call.texts
         ]
-    seen = Counter(_id(entry.get("messageId")) for entry in entries if isinstance(entry, dict))
+    seen = Counter(
+        words.scalar(entry.get("messageId")) for entry in entries if isinstance(entry, dict)
+    )
     return [
         _outcome(call, text, bulk_id, entry, seen)
         for text, entry in zip(call.texts, entries, strict=True)
@@ -119,7 +118,7 @@ def _by_index(call: Call, bulk_id: str, entries: list[Any]) -> list[Outcome]:
 
 def _outcome(call: Call, text: Text, bulk_id: str, entry: Any, seen: Counter[str]) -> Outcome:
     """The outcome of one text from the entry at its index."""
-    message_id = _id(entry.get("messageId")) if isinstance(entry, dict) else ""
+    message_id = words.scalar(entry.get("messageId")) if isinstance(entry, dict) else ""
     problem = ""
     if not message_id:
         problem = "no-id"
@@ -129,8 +128,8 @@ def _outcome(call: Call, text: Text, bulk_id: str, entry: Any, seen: Counter[str
         problem = "not-mapped"
     if not problem:
         return Outcome(text.id, Fate.ACCEPTED, provider_id=message_id, bulk_id=bulk_id)
-    words = bounded(_masked(call, json.dumps(entry)))
-    return Outcome(text.id, Fate.UNKNOWN, bulk_id=bulk_id, code=problem, detail=words)
+    said = bounded(_masked(call, json.dumps(entry, ensure_ascii=False)))
+    return Outcome(text.id, Fate.UNKNOWN, bulk_id=bulk_id, code=problem, detail=said)
 
 
 def _belongs(call: Call, text: Text, entry: dict[str, Any]) -> bool:
@@ -147,14 +146,6 @@ def _belongs(call: Call, text: Text, entry: dict[str, Any]) -> bool:
     return same_number and traffic_account_id.lower() == expected.lower()
 
 
-def _id(value: Any) -> str:
-    """An id as a bounded string; anything else than a string or a whole number is no id."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return ""
-    return str(value).strip()[:ID_LENGTH]
-
-
-def _masked(call: Call, words: str) -> str:
-    """`words` without the key."""
-    key = call.api_key if isinstance(call, MittoCall) else ""
-    return words.replace(key, "***") if key else words
+def _masked(call: Call, said: str) -> str:
+    """Words without the key."""
+    return words.safe(said, secrets=(call.api_key,) if isinstance(call, MittoCall) else ())

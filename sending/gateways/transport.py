@@ -2,7 +2,7 @@
 
 libcurl, left alone, sends a request again on a new connection when a kept-alive one dies before the
 first byte of the answer, also a POST whose body the provider has read to the end (seen with libcurl
-8.23; `tests/sending/gateways/test_transport.py` shows it). libcurl has no option against that. But
+8.23; `tests/sending/gateways/test_reuse.py` shows it). libcurl has no option against that. But
 it asks PREREQFUNCTION before every request that it writes, so here the second question of a call is
 answered with "abort": the call ends as maybe written, and what it carries becomes unknown. The same
 callback is the proof of the opposite: a call that was never asked about has not written a byte.
@@ -62,6 +62,10 @@ def always() -> bool:
     return True
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 class Transport:
     """The kept-alive connections of one process.
 
@@ -88,15 +92,17 @@ class Transport:
         timeout: float,
         connect_timeout: float = 5.0,
         may_start: Callable[[], bool] = always,
+        meanwhile: Callable[[], None] = nothing,
     ) -> Iterator[tuple[Call, Answer | NoAnswer]]:
         """Make `calls`, at most `in_flight` at a time, and yield each one as it completes.
 
         `timeout` and `connect_timeout` are seconds per call, the first including the second.
         `may_start` is asked before each call is started and again when its connection stands,
         right before the first byte; once it says no, that call and the rest come back unwritten as
-        `lease-expired`. Network trouble is yielded, never raised. The clock of the calls in flight
-        goes on while the caller handles a yield. Closing the generator early cuts the calls in
-        flight, whose texts may have been accepted.
+        `lease-expired`. `meanwhile` is called at least twice a second, also while nothing comes.
+        Network trouble is yielded, never raised. The clock of the calls in flight goes on while
+        the caller handles a yield. Closing the generator early cuts the calls in flight, whose
+        texts may have been accepted.
 
         Raises ValueError for a method other than GET and POST, before anything is sent, and
         RuntimeError when another exchange is under way or the process has forked.
@@ -110,7 +116,7 @@ class Transport:
             raise RuntimeError("a transport serves one exchange at a time, in its own process")
         # Milliseconds; libcurl takes 0 for "no limit".
         limits = (max(1, round(timeout * 1000)), max(1, round(connect_timeout * 1000)))
-        return self._run(deque(calls), in_flight, limits, may_start)
+        return self._run(deque(calls), in_flight, limits, may_start, meanwhile)
 
     def close(self) -> None:
         """Close every connection. The transport cannot be used afterwards."""
@@ -132,6 +138,7 @@ class Transport:
         in_flight: int,
         limits: tuple[int, int],
         may_start: Callable[[], bool],
+        meanwhile: Callable[[], None],
     ) -> Iterator[tuple[Call, Answer | NoAnswer]]:
         if self._busy:
             raise RuntimeError("a transport serves one exchange at a time, in its own process")
@@ -149,6 +156,7 @@ class Transport:
                     waiting.clear()
                 if self._flying:
                     yield from self._land()
+                    meanwhile()
         finally:
             self._cut()
             self._busy = False

@@ -6,13 +6,13 @@ and its error dictionary (`providers.md`, Twilio).
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from sending.gateways import words
 from sending.gateways.base import (
     Account,
     Answer,
@@ -27,7 +27,6 @@ from sending.gateways.base import (
 )
 
 VALIDITY = (1, 36_000)  # seconds that ValidityPeriod may hold
-CODE_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +79,12 @@ class Twilio:
 
     def read(self, call: Call, answer: Answer) -> list[Outcome]:
         """2xx with a sid is accepted; 4xx is decided by Twilio's code, then by its status."""
-        said = _json_object(answer.body)
+        parsed = words.json_value(answer.body)
+        said = parsed if isinstance(parsed, dict) else {}
         if 200 <= answer.status < 300:
             return _read_success(call, answer, said)
-        code = _word(said.get("code"))
-        detail = _masked(call, _word(said.get("message")))
+        code = words.scalar(said.get("code"))
+        detail = _masked(call, words.scalar(said.get("message")))
         meaning = ERRORS.get(code)
         if meaning is not None and 400 <= answer.status < 500:
             return for_all(
@@ -128,12 +128,12 @@ def _call(text: Text, account: Account) -> TwilioCall:
 
 def _read_success(call: Call, answer: Answer, said: dict[str, Any]) -> list[Outcome]:
     """Accepted with the sid; unknown without one, for the text may be on its way."""
-    sid = _word(said.get("sid"))
+    sid = words.scalar(said.get("sid"))
     if not sid:
-        words = _masked(call, answer.body.decode("utf-8", "replace"))
-        return for_all(call, Fate.UNKNOWN, code=f"http-{answer.status}", detail=words)
-    code = _word(said.get("error_code"))
-    detail = bounded(_masked(call, _word(said.get("error_message"))))
+        detail = _masked(call, words.of_body(answer.body))
+        return for_all(call, Fate.UNKNOWN, code=f"http-{answer.status}", detail=detail)
+    code = words.scalar(said.get("error_code"))
+    detail = bounded(_masked(call, words.scalar(said.get("error_message"))))
     return [
         Outcome(text.id, Fate.ACCEPTED, provider_id=sid, code=code, detail=detail)
         for text in call.texts
@@ -152,23 +152,6 @@ def _with_words(outcome: Outcome, code: str, detail: str) -> Outcome:
     )
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
-    """The body as a JSON object, or an empty one when it is something else."""
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _word(value: Any) -> str:
-    """A scalar of an answer as a bounded string; null and structures are the empty string."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return ""
-    return bounded(str(value))
-
-
-def _masked(call: Call, words: str) -> str:
-    """`words` without the token."""
-    secret = call.secret if isinstance(call, TwilioCall) else ""
-    return words.replace(secret, "***") if secret else words
+def _masked(call: Call, said: str) -> str:
+    """Words without the token."""
+    return words.safe(said, secrets=(call.secret,) if isinstance(call, TwilioCall) else ())

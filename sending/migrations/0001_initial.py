@@ -3,136 +3,358 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import sending.models
-import subscribers.secrets
 from django.db import migrations, models
 
+import sending.models
+import subscribers.secrets
 from sending.partitions import CreatePartitionedModel
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('campaigns', '0001_initial'),
-        ('subscribers', '0001_initial'),
+        ("campaigns", "0001_initial"),
+        ("subscribers", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='DailyTotal',
+            name="DailyTotal",
             fields=[
-                ('day', models.DateField(primary_key=True, serialize=False)),
-                ('sent', models.PositiveIntegerField(db_default=0, default=0)),
+                ("day", models.DateField(primary_key=True, serialize=False)),
+                ("sent", models.PositiveIntegerField(db_default=0, default=0)),
             ],
         ),
         migrations.CreateModel(
-            name='Departure',
+            name="Departure",
             fields=[
-                ('token', models.UUIDField(primary_key=True, serialize=False)),
-                ('texts', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField())),
-                ('departed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('expires_at', models.DateTimeField()),
-                ('brand', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='subscribers.brand')),
+                ("token", models.UUIDField(primary_key=True, serialize=False)),
+                ("texts", django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField())),
+                (
+                    "departed_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
+                ("expires_at", models.DateTimeField()),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, to="subscribers.brand"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Sender',
+            name="Sender",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('gateway', models.CharField(choices=[('lime', 'Lime'), ('mitto', 'Mitto'), ('twilio', 'Twilio')], max_length=10)),
-                ('address', models.CharField(help_text='E.164 number, short code or name.', max_length=16)),
-                ('credentials', subscribers.secrets.EncryptedJSONField(default=dict, help_text='Encrypted; written, never shown.')),
-                ('rate', models.PositiveIntegerField(default=10, help_text='Segments per second.')),
-                ('in_flight', models.PositiveSmallIntegerField(default=50, help_text='Calls to the provider at the same time, per worker.')),
-                ('weight', models.PositiveSmallIntegerField(default=1, help_text="Its share of the brand's texts.")),
-                ('status', models.CharField(choices=[('active', 'Active'), ('paused', 'Paused'), ('stopped', 'Stopped by an error')], default='active', max_length=10)),
-                ('status_reason', models.CharField(blank=True, editable=False, max_length=200)),
-                ('webhook_token', models.CharField(default=sending.models.new_webhook_token, editable=False, max_length=40, unique=True)),
-                ('brand', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='senders', to='subscribers.brand')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "gateway",
+                    models.CharField(
+                        choices=[("lime", "Lime"), ("mitto", "Mitto"), ("twilio", "Twilio")],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "address",
+                    models.CharField(help_text="E.164 number, short code or name.", max_length=16),
+                ),
+                (
+                    "credentials",
+                    subscribers.secrets.EncryptedJSONField(
+                        default=dict, help_text="Encrypted; written, never shown."
+                    ),
+                ),
+                ("rate", models.PositiveIntegerField(default=10, help_text="Segments per second.")),
+                (
+                    "in_flight",
+                    models.PositiveSmallIntegerField(
+                        default=50, help_text="Calls to the provider at the same time, per worker."
+                    ),
+                ),
+                (
+                    "weight",
+                    models.PositiveSmallIntegerField(
+                        default=1, help_text="Its share of the brand's texts."
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("active", "Active"),
+                            ("paused", "Paused"),
+                            ("stopped", "Stopped by an error"),
+                        ],
+                        default="active",
+                        max_length=10,
+                    ),
+                ),
+                ("status_reason", models.CharField(blank=True, editable=False, max_length=200)),
+                (
+                    "webhook_token",
+                    models.CharField(
+                        default=sending.models.new_webhook_token,
+                        editable=False,
+                        max_length=40,
+                        unique=True,
+                    ),
+                ),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="senders",
+                        to="subscribers.brand",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ProviderMessage',
+            name="ProviderMessage",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('gateway', models.CharField(max_length=10)),
-                ('provider_id', models.CharField(max_length=64)),
-                ('text_id', models.UUIDField()),
-                ('sender', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to='sending.sender')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("gateway", models.CharField(max_length=10)),
+                ("provider_id", models.CharField(max_length=64)),
+                ("text_id", models.UUIDField()),
+                (
+                    "sender",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="sending.sender",
+                    ),
+                ),
             ],
         ),
         CreatePartitionedModel(
-            name='SentLog',
+            name="SentLog",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('purpose', models.CharField(max_length=12)),
-                ('phone', models.CharField(max_length=16)),
-                ('body', models.TextField(blank=True)),
-                ('segments', models.PositiveSmallIntegerField(default=0)),
-                ('state', models.CharField(choices=[('planned', 'Planned'), ('sending', 'Sending'), ('unknown', 'Unknown'), ('accepted', 'Accepted'), ('sent', 'Sent'), ('delivered', 'Delivered'), ('undelivered', 'Undelivered'), ('failed', 'Failed'), ('skipped', 'Skipped'), ('expired', 'Expired'), ('cancelled', 'Cancelled')], default='planned', max_length=11)),
-                ('reason', models.CharField(blank=True, db_default='', max_length=20)),
-                ('attempts', models.PositiveSmallIntegerField(db_default=0, default=0)),
-                ('expires_at', models.DateTimeField(help_text='Not handed over after this.')),
-                ('lease_token', models.UUIDField(help_text='The departure that handed it over.', null=True)),
-                ('sent_at', models.DateTimeField(null=True)),
-                ('changed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('provider_message_id', models.CharField(blank=True, db_default='', max_length=64)),
-                ('bulk_id', models.CharField(blank=True, db_default='', max_length=64)),
-                ('error_code', models.CharField(blank=True, db_default='', max_length=20)),
-                ('error_detail', models.CharField(blank=True, db_default='', max_length=200)),
-                ('brand', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='texts', to='subscribers.brand')),
-                ('campaign', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='campaigns.campaign')),
-                ('message', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='campaigns.message')),
-                ('run', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='campaigns.run')),
-                ('sender', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='sending.sender')),
-                ('subscriber', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='subscribers.subscriber')),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("purpose", models.CharField(max_length=12)),
+                ("phone", models.CharField(max_length=16)),
+                ("body", models.TextField(blank=True)),
+                ("segments", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("planned", "Planned"),
+                            ("sending", "Sending"),
+                            ("unknown", "Unknown"),
+                            ("accepted", "Accepted"),
+                            ("sent", "Sent"),
+                            ("delivered", "Delivered"),
+                            ("undelivered", "Undelivered"),
+                            ("failed", "Failed"),
+                            ("skipped", "Skipped"),
+                            ("expired", "Expired"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="planned",
+                        max_length=11,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, db_default="", max_length=20)),
+                ("attempts", models.PositiveSmallIntegerField(db_default=0, default=0)),
+                ("expires_at", models.DateTimeField(help_text="Not handed over after this.")),
+                (
+                    "lease_token",
+                    models.UUIDField(help_text="The departure that handed it over.", null=True),
+                ),
+                ("sent_at", models.DateTimeField(null=True)),
+                (
+                    "changed_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
+                ("provider_message_id", models.CharField(blank=True, db_default="", max_length=64)),
+                ("bulk_id", models.CharField(blank=True, db_default="", max_length=64)),
+                ("error_code", models.CharField(blank=True, db_default="", max_length=20)),
+                ("error_detail", models.CharField(blank=True, db_default="", max_length=200)),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="texts",
+                        to="subscribers.brand",
+                    ),
+                ),
+                (
+                    "campaign",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "message",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="campaigns.message",
+                    ),
+                ),
+                (
+                    "run",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="campaigns.run",
+                    ),
+                ),
+                (
+                    "sender",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="sending.sender",
+                    ),
+                ),
+                (
+                    "subscriber",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="subscribers.subscriber",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'sent log',
+                "verbose_name": "sent log",
             },
         ),
         migrations.CreateModel(
-            name='EvergreenTurn',
+            name="EvergreenTurn",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('next_at', models.DateTimeField()),
-                ('turn', models.PositiveIntegerField(default=0, help_text='How many texts it has had: the draw.')),
-                ('brand', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='subscribers.brand')),
-                ('last_message', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, to='campaigns.message')),
-                ('subscriber', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='subscribers.subscriber')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("next_at", models.DateTimeField()),
+                (
+                    "turn",
+                    models.PositiveIntegerField(
+                        default=0, help_text="How many texts it has had: the draw."
+                    ),
+                ),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to="subscribers.brand"
+                    ),
+                ),
+                (
+                    "last_message",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        to="campaigns.message",
+                    ),
+                ),
+                (
+                    "subscriber",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to="subscribers.subscriber"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['brand', 'next_at'], name='evergreen_due')],
-                'constraints': [models.UniqueConstraint(fields=('brand', 'subscriber'), name='evergreen_turn_once')],
+                "indexes": [models.Index(fields=["brand", "next_at"], name="evergreen_due")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("brand", "subscriber"), name="evergreen_turn_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='QueuedText',
+            name="QueuedText",
             fields=[
-                ('id', models.UUIDField(help_text="The text's id in the log.", primary_key=True, serialize=False)),
-                ('lane', models.SmallIntegerField(choices=[(0, 'High'), (1, 'Normal'), (2, 'Bulk')])),
-                ('due_at', models.DateTimeField(help_text='Infinity: until somebody resumes.')),
-                ('lease_token', models.UUIDField(null=True)),
-                ('brand', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to='subscribers.brand')),
-                ('campaign', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='campaigns.campaign')),
-                ('subscriber', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='subscribers.subscriber')),
+                (
+                    "id",
+                    models.UUIDField(
+                        help_text="The text's id in the log.", primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "lane",
+                    models.SmallIntegerField(choices=[(0, "High"), (1, "Normal"), (2, "Bulk")]),
+                ),
+                ("due_at", models.DateTimeField(help_text="Infinity: until somebody resumes.")),
+                ("lease_token", models.UUIDField(null=True)),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="subscribers.brand",
+                    ),
+                ),
+                (
+                    "campaign",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "subscriber",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="subscribers.subscriber",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['brand', 'lane', 'due_at'], name='queue_order'), models.Index(fields=['campaign'], name='queue_of_campaign')],
+                "indexes": [
+                    models.Index(fields=["brand", "lane", "due_at"], name="queue_order"),
+                    models.Index(fields=["campaign"], name="queue_of_campaign"),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='sender',
-            constraint=models.UniqueConstraint(fields=('brand', 'gateway', 'address'), name='sender_once'),
+            model_name="sender",
+            constraint=models.UniqueConstraint(
+                fields=("brand", "gateway", "address"), name="sender_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='providermessage',
-            constraint=models.UniqueConstraint(fields=('provider_id', 'sender'), name='provider_message_once'),
+            model_name="providermessage",
+            constraint=models.UniqueConstraint(
+                fields=("provider_id", "sender"), name="provider_message_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='sentlog',
-            index=models.Index(fields=['subscriber', '-id'], name='sentlog_of_person'),
+            model_name="sentlog",
+            index=models.Index(fields=["subscriber", "-id"], name="sentlog_of_person"),
         ),
     ]

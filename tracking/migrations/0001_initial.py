@@ -8,67 +8,190 @@ from sending.partitions import CreatePartitionedModel
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('campaigns', '0001_initial'),
-        ('sending', '0001_initial'),
-        ('subscribers', '0001_initial'),
+        ("campaigns", "0001_initial"),
+        ("sending", "0001_initial"),
+        ("subscribers", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Reply',
+            name="Reply",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('text_id', models.UUIDField(help_text='The last text that this may answer.', null=True)),
-                ('phone', models.CharField(max_length=16)),
-                ('body', models.TextField(max_length=4000)),
-                ('meaning', models.CharField(choices=[('opt_out', 'Opt-out'), ('opt_in', 'Opt-in'), ('help', 'Help'), ('other', 'Other')], max_length=10)),
-                ('provider_id', models.CharField(max_length=64)),
-                ('received_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('brand', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='replies', to='subscribers.brand')),
-                ('campaign', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, to='campaigns.campaign')),
-                ('sender', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='sending.sender')),
-                ('subscriber', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='replies', to='subscribers.subscriber')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "text_id",
+                    models.UUIDField(help_text="The last text that this may answer.", null=True),
+                ),
+                ("phone", models.CharField(max_length=16)),
+                ("body", models.TextField(max_length=4000)),
+                (
+                    "meaning",
+                    models.CharField(
+                        choices=[
+                            ("opt_out", "Opt-out"),
+                            ("opt_in", "Opt-in"),
+                            ("help", "Help"),
+                            ("other", "Other"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("provider_id", models.CharField(max_length=64)),
+                (
+                    "received_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="replies",
+                        to="subscribers.brand",
+                    ),
+                ),
+                (
+                    "campaign",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "sender",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, to="sending.sender"
+                    ),
+                ),
+                (
+                    "subscriber",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="replies",
+                        to="subscribers.subscriber",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'replies',
-                'indexes': [models.Index(fields=['brand', '-received_at'], name='reply_of_brand')],
-                'constraints': [models.UniqueConstraint(fields=('provider_id', 'sender'), name='reply_once')],
+                "verbose_name_plural": "replies",
+                "indexes": [models.Index(fields=["brand", "-received_at"], name="reply_of_brand")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("provider_id", "sender"), name="reply_once")
+                ],
             },
         ),
         CreatePartitionedModel(
-            name='TrackingEvent',
+            name="TrackingEvent",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('text_id', models.UUIDField(help_text="The text's id in the sent log.", null=True)),
-                ('kind', models.CharField(choices=[('receipt', 'Delivery receipt'), ('reply', 'Reply')], max_length=10)),
-                ('name', models.CharField(help_text='The state that a receipt tells, and so on.', max_length=20)),
-                ('code', models.CharField(blank=True, db_default='', max_length=20)),
-                ('received_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('raw', models.JSONField(default=dict, help_text='As the provider told it, without credentials.')),
-                ('brand', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to='subscribers.brand')),
-                ('subscriber', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='subscribers.subscriber')),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                (
+                    "text_id",
+                    models.UUIDField(help_text="The text's id in the sent log.", null=True),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("receipt", "Delivery receipt"), ("reply", "Reply")], max_length=10
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="The state that a receipt tells, and so on.", max_length=20
+                    ),
+                ),
+                ("code", models.CharField(blank=True, db_default="", max_length=20)),
+                (
+                    "received_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
+                (
+                    "raw",
+                    models.JSONField(
+                        default=dict, help_text="As the provider told it, without credentials."
+                    ),
+                ),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="subscribers.brand",
+                    ),
+                ),
+                (
+                    "subscriber",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="subscribers.subscriber",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['text_id'], name='tracking_of_text')],
+                "indexes": [models.Index(fields=["text_id"], name="tracking_of_text")],
             },
         ),
         migrations.CreateModel(
-            name='WaitingReceipt',
+            name="WaitingReceipt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('provider_id', models.CharField(max_length=64)),
-                ('state', models.CharField(choices=[('planned', 'Planned'), ('sending', 'Sending'), ('unknown', 'Unknown'), ('accepted', 'Accepted'), ('sent', 'Sent'), ('delivered', 'Delivered'), ('undelivered', 'Undelivered'), ('failed', 'Failed'), ('skipped', 'Skipped'), ('expired', 'Expired'), ('cancelled', 'Cancelled')], max_length=11)),
-                ('code', models.CharField(blank=True, max_length=20)),
-                ('raw', models.JSONField(default=dict)),
-                ('received_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('sender', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='sending.sender')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("provider_id", models.CharField(max_length=64)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("planned", "Planned"),
+                            ("sending", "Sending"),
+                            ("unknown", "Unknown"),
+                            ("accepted", "Accepted"),
+                            ("sent", "Sent"),
+                            ("delivered", "Delivered"),
+                            ("undelivered", "Undelivered"),
+                            ("failed", "Failed"),
+                            ("skipped", "Skipped"),
+                            ("expired", "Expired"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        max_length=11,
+                    ),
+                ),
+                ("code", models.CharField(blank=True, max_length=20)),
+                ("raw", models.JSONField(default=dict)),
+                (
+                    "received_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
+                (
+                    "sender",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to="sending.sender"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('provider_id', 'sender', 'state'), name='waiting_receipt_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("provider_id", "sender", "state"), name="waiting_receipt_once"
+                    )
+                ],
             },
         ),
     ]

@@ -1,11 +1,10 @@
 """Provider webhooks: `/webhooks/<gateway>/<sender's token>/status` and `/inbound`."""
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
-
-from django.conf import settings
 
 from sending.models import Sender
 from tracking import receipts, replies
@@ -39,7 +38,7 @@ def _inbound(sender: Sender, adapter: Webhook, told: Request) -> None:
     replies.receive(sender, adapter.inbound(told))
 
 
-def _take(request: HttpRequest, gateway: str, token: str, handle) -> HttpResponse:  # noqa: ANN001
+def _take(request: HttpRequest, gateway: str, token: str, handle) -> HttpResponse:
     """Find the sender, check the proof, read, store; 404, 403 and 400 where that fails."""
     sender = (
         Sender.objects.select_related("brand__workspace")

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import struct
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import pycurl
 import pytest
 
 from sending.gateways.base import Answer, Call, NoAnswer
@@ -44,87 +40,6 @@ def reset(connection: socket.socket) -> None:
     """Close with a TCP reset instead of a FIN."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
-
-
-def answers_first_then(end: Callable[[socket.socket], None]) -> Callable[..., bool]:
-    """A kept-alive connection whose second request is read to its end and never answered.
-
-    A third request, on whatever connection, would be answered: it is what must not come.
-    """
-
-    def handler(connection: socket.socket, request: Any) -> bool:
-        if (request.connection, request.number) == (1, 2):
-            end(connection)
-            return False
-        connection.sendall(OK)
-        return True
-
-    return handler
-
-
-@BOTH_METHODS
-@pytest.mark.parametrize("end", [socket.socket.close, reset], ids=["fin", "rst"])
-def test_a_request_lost_on_a_kept_connection_is_never_sent_again(
-    serve: Serve, make_call: MakeCall, end: Any, method: str, body: Any
-) -> None:
-    server = serve(answers_first_then(end))
-    with Transport() as transport:
-        exchange(transport, make_call(f"{server.url}/first"))
-        (result,) = exchange(transport, make_call(f"{server.url}/second", method, body))
-    time.sleep(0.1)
-
-    assert isinstance(result, NoAnswer)
-    assert result.written
-    assert [request.line.split()[1] for request in server.requests] == ["/first", "/second"]
-
-
-def test_without_the_guard_libcurl_sends_a_post_twice(serve: Serve) -> None:
-    """The reason for the guard. When this fails, libcurl has changed and the guard may go."""
-    server = serve(answers_first_then(socket.socket.close))
-    multi = pycurl.CurlMulti()
-    for path in ("first", "second"):
-        handle = pycurl.Curl()
-        handle.setopt(pycurl.URL, f"{server.url}/{path}")
-        handle.setopt(pycurl.PROXY, "")
-        handle.setopt(pycurl.WRITEFUNCTION, lambda _data: None)
-        handle.setopt(pycurl.POSTFIELDS, b"Body=hello")
-        multi.add_handle(handle)
-        while multi.perform()[1]:
-            multi.select(0.1)
-        multi.remove_handle(handle)
-
-    paths = [request.line.split()[1] for request in server.requests]
-    assert paths == ["/first", "/second", "/second"]
-
-
-def test_a_connection_that_died_while_idle_is_replaced_without_a_loss(
-    transport: Transport, serve: Serve, make_call: MakeCall
-) -> None:
-    def handler(connection: socket.socket, _request: Any) -> bool:
-        connection.sendall(OK)
-        return False
-
-    server = serve(handler)
-    for _ in range(3):
-        (result,) = exchange(transport, make_call(server.url, "POST", b"x"))
-        assert isinstance(result, Answer)
-        time.sleep(0.05)
-    assert len(server.requests) == 3
-
-
-def test_connections_are_kept_across_exchanges_and_methods(
-    transport: Transport, serve: Serve, make_call: MakeCall
-) -> None:
-    server = serve()
-    for method, body in [("POST", b"abc"), ("GET", None), ("POST", b""), ("GET", None)]:
-        (result,) = exchange(transport, make_call(server.url, method, body))
-        assert result == Answer(200, {"content-length": "2"}, b"ok")
-
-    assert server.connections == 1
-    assert [request.line.split()[0] for request in server.requests] == ["POST", "GET"] * 2
-    assert [request.body for request in server.requests] == [b"abc", b"", b"", b""]
-    assert all("expect" not in request.headers for request in server.requests)
-    assert all(request.headers["x-test"] == "1" for request in server.requests)
 
 
 def test_a_refused_connection_is_not_written(transport: Transport, make_call: MakeCall) -> None:
@@ -407,11 +322,8 @@ def test_environment_proxies_are_not_used(
     assert proxy.requests == []
 
 
-def test_a_certificate_is_verified(tmp_path: Path, serve: Serve, make_call: MakeCall) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    self_signed(key, certificate)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+def test_a_certificate_is_verified(self_signed: Any, serve: Serve, make_call: MakeCall) -> None:
+    certificate, context = self_signed
     server = serve(tls=context)
     call = make_call(server.url, "POST", b"x")
 
@@ -422,13 +334,3 @@ def test_a_certificate_is_verified(tmp_path: Path, serve: Serve, make_call: Make
     assert refused == NoAnswer(written=False, detail="tls-certificate")
     assert isinstance(answered, Answer)
     assert len(server.requests) == 1
-
-
-def self_signed(key: Path, certificate: Path) -> None:
-    """A certificate for 127.0.0.1 that signs itself."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip

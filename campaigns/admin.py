@@ -1,0 +1,246 @@
+"""Admin pages of what, whom and when: campaigns and the rules they obey."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from campaigns import controls, policy, preview
+from campaigns.forms import MessageForm
+from campaigns.models import BrandPolicy, Campaign, LegalWindow, Message, PlatformPolicy, Run
+from subscribers import clock
+from subscribers.tenant_admin import (
+    LogAdmin,
+    OperatorWrites,
+    TenantAdmin,
+    TenantStackedInline,
+    Undeletable,
+    VisibleFilter,
+)
+
+STATUS_COLOURS = {
+    "Scheduled": "info",
+    "Running": "success",
+    "Paused": "warning",
+    "Waiting for a person": "danger",
+    "Completed": "primary",
+}
+
+
+def _is_draft(campaign: Campaign | None) -> bool:
+    return campaign is None or campaign.status == Campaign.Status.DRAFT
+
+
+class MessagesInline(Undeletable, TenantStackedInline):
+    """The variants. Texts refer to them, so one that is not wanted any more gets weight 0."""
+
+    model = Message
+    form = MessageForm
+    fields = ("name", "weight", "body", "size")
+    readonly_fields = ("size",)
+
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        return 0 if obj else 1
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_draft(obj) and super().has_add_permission(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_draft(obj) and super().has_change_permission(request, obj)
+
+    @display(description="Size")
+    def size(self, message: Message) -> str:
+        if not message.body:
+            return "Shown when it is saved: 160 characters fit in one segment, each costs one."
+        return preview.size(message.body, brand=message.campaign.brand.name)
+
+
+def _dialog(title: str, description: str, submit: str) -> dict[str, str]:
+    return {"title": title, "description": description, "form_submit_text": submit}
+
+
+@admin.register(Campaign)
+class CampaignAdmin(Undeletable, TenantAdmin):
+    list_display = ("name", "brand", "kind", "state", "starts_at", "launched_at")
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        ("kind", ChoicesDropdownFilter),
+        ("brand", VisibleFilter),
+    )
+    list_select_related = ("brand",)
+    search_fields = ("name",)
+    ordering = ("-pk",)
+    autocomplete_fields = ("brand",)
+    inlines = (MessagesInline,)
+    actions = ("launch_selected", "pause_selected", "resume_selected", "cancel_selected")
+    actions_detail = ("launch", "pause", "resume", "cancel")
+    change_form_outer_before_template = "admin/campaigns/progress_slot.html"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        planned = ("brand", "name", "kind", "starts_at", "weekly_cap")
+        return ("state", "status_reason", *planned, "created_at", "launched_at") if obj else planned
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """What texts were planned by stays as it was then."""
+        fixed = () if _is_draft(obj) else ("brand", "kind", "starts_at")
+        return ("state", "status_reason", "created_at", "launched_at", *fixed)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        campaign = self.get_object(request, object_id)
+        names = controls.offered(campaign.status) if campaign else set()
+        return [
+            button
+            for button in super().get_actions_detail(request, object_id)
+            if button.path in names
+        ]
+
+    @display(description="Status", label=STATUS_COLOURS)
+    def state(self, campaign: Campaign) -> str:
+        return campaign.get_status_display()
+
+    @action(
+        description="Launch",
+        permissions=["change"],
+        icon="rocket_launch",
+        variant=ActionVariant.PRIMARY,
+        dialog=_dialog(
+            "Launch this campaign?",
+            "Texts go out from its start time on, or at once where it has none. Its brand and its"
+            " messages cannot be changed afterwards.",
+            "Launch",
+        ),
+    )
+    def launch(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._press("launch", request, object_id)
+
+    @action(
+        description="Pause",
+        permissions=["change"],
+        icon="pause",
+        dialog=_dialog("Pause this campaign?", "What is planned stays planned and waits.", "Pause"),
+    )
+    def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._press("pause", request, object_id)
+
+    @action(
+        description="Resume",
+        permissions=["change"],
+        icon="play_arrow",
+        variant=ActionVariant.PRIMARY,
+        dialog=_dialog(
+            "Resume this campaign?", "Sending goes on where it stopped, within hours.", "Resume"
+        ),
+    )
+    def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._press("resume", request, object_id)
+
+    @action(
+        description="Cancel",
+        permissions=["change"],
+        icon="cancel",
+        variant=ActionVariant.DANGER,
+        dialog=_dialog(
+            "Cancel this campaign?",
+            "What is planned is never sent. This cannot be undone.",
+            "Cancel the campaign",
+        ),
+    )
+    def cancel(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._press("cancel", request, object_id)
+
+    @admin.action(description="Launch", permissions=["change"])
+    def launch_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
+        self._tell(request, controls.press("launch", queryset, now=clock.now()))
+
+    @admin.action(description="Pause", permissions=["change"])
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
+        self._tell(request, controls.press("pause", queryset, now=clock.now()))
+
+    @admin.action(description="Resume", permissions=["change"])
+    def resume_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
+        self._tell(request, controls.press("resume", queryset, now=clock.now()))
+
+    @admin.action(description="Cancel", permissions=["change"])
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
+        self._tell(request, controls.press("cancel", queryset, now=clock.now()))
+
+    def _press(self, name: str, request: HttpRequest, object_id: str) -> HttpResponse:
+        campaign = self.get_object(request, object_id)
+        if campaign is None:
+            raise Http404("There is no such campaign.")
+        self._tell(request, controls.press(name, [campaign], now=clock.now()))
+        page = reverse("admin:campaigns_campaign_change", args=[campaign.pk])
+        return HttpResponse(headers={"HX-Redirect": page})  # the dialog is htmx's
+
+    def _tell(self, request: HttpRequest, pressed: controls.Pressed) -> None:
+        for sentence in pressed.done:
+            messages.success(request, sentence)
+        for sentence in pressed.refused:
+            messages.error(request, sentence)
+
+
+@admin.register(Run)
+class RunAdmin(LogAdmin):
+    list_display = ("campaign", "brand", "started_at", "audience", "planned_at", "finished_at")
+    list_filter = (("brand", VisibleFilter),)
+    list_select_related = ("campaign", "brand")
+
+
+@admin.register(BrandPolicy)
+class BrandPolicyAdmin(Undeletable, TenantAdmin):
+    list_display = ("brand", "sending_enabled", "daily_limit", "opens", "closes", "engagement_days")
+    list_filter = ("sending_enabled",)
+    list_select_related = ("brand",)
+    search_fields = ("brand__name", "brand__slug")
+    autocomplete_fields = ("brand",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("brand",) if obj else ()
+
+
+@admin.register(PlatformPolicy)
+class PlatformPolicyAdmin(Undeletable, OperatorWrites, ModelAdmin):
+    """One row for the installation, made with its defaults when it is first looked at."""
+
+    list_display = ("__str__", "sending_enabled", "daily_cap", "text_lifetime", "late_start")
+    compressed_fields = True
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        policy.platform()
+        return super().changelist_view(request, extra_context)
+
+
+@admin.register(LegalWindow)
+class LegalWindowAdmin(OperatorWrites, ModelAdmin):
+    list_display = (
+        "jurisdiction",
+        "weekdays",
+        "saturday",
+        "sunday",
+        "cap_per_24h",
+        "effective_from",
+        "certainty",
+        "basis",
+    )
+    list_filter = ("confidence",)
+    list_filter_submit = True
+    search_fields = ("jurisdiction", "basis")
+    ordering = ("jurisdiction", "effective_from")
+    compressed_fields = True
+
+    @display(
+        description="Confidence",
+        ordering="confidence",
+        label={"high": "success", "medium": "warning", "low": "danger"},
+    )
+    def certainty(self, window: LegalWindow) -> str:
+        return window.confidence

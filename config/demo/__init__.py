@@ -1,0 +1,1 @@
+"""`make demo`: the main job, where a newcomer can watch it."""

@@ -1,0 +1,92 @@
+"""The admin's sidebar. Plain data: the settings read it before any app is loaded."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse_lazy
+
+
+def _may_view(permission: str) -> Callable[[HttpRequest], bool]:
+    app, model = permission.split(".")
+    return lambda request: request.user.has_perm(f"{app}.view_{model}")
+
+
+def _operator(request: HttpRequest) -> bool:
+    return request.user.is_superuser
+
+
+def _page(title: str, icon: str, model: str, permission: Any = None) -> dict[str, Any]:
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{model.replace('.', '_')}_changelist"),
+        "permission": permission or _may_view(model),
+    }
+
+
+SIDEBAR: dict[str, Any] = {
+    "show_search": False,
+    "show_all_applications": False,
+    "navigation": [
+        {
+            "items": [
+                {"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")}
+            ],
+        },
+        {
+            "title": "Audience",
+            "separator": True,
+            "items": [
+                _page("Subscribers", "group", "subscribers.subscriber"),
+                _page("Subscriptions", "how_to_reg", "subscribers.subscription"),
+                _page("Suppressions", "block", "subscribers.suppression"),
+                _page("Consent events", "fact_check", "subscribers.consentevent"),
+                _page("Contact lists", "contacts", "subscribers.contactlist"),
+            ],
+        },
+        {
+            "title": "Campaigns",
+            "separator": True,
+            "items": [
+                _page("Campaigns", "campaign", "campaigns.campaign"),
+                _page("Runs", "event_repeat", "campaigns.run"),
+                _page("Brand policies", "schedule", "campaigns.brandpolicy"),
+            ],
+        },
+        {
+            "title": "Sending",
+            "separator": True,
+            "items": [
+                _page("Senders", "cell_tower", "sending.sender"),
+                _page("Sent log", "sms", "sending.sentlog"),
+                _page("Queue", "hourglass_top", "sending.queuedtext"),
+                _page("Departures", "outbox", "sending.departure"),
+            ],
+        },
+        {
+            "title": "What happened",
+            "separator": True,
+            "items": [
+                _page("Replies", "forum", "tracking.reply"),
+                _page("Tracking events", "timeline", "tracking.trackingevent"),
+                _page("Waiting receipts", "pending_actions", "tracking.waitingreceipt"),
+            ],
+        },
+        {
+            "title": "System",
+            "separator": True,
+            "items": [
+                _page("Brands", "sell", "subscribers.brand"),
+                _page("Workspaces", "domain", "subscribers.workspace"),
+                _page("API keys", "key", "subscribers.apikey"),
+                _page("Platform policy", "policy", "campaigns.platformpolicy"),
+                _page("Legal windows", "gavel", "campaigns.legalwindow"),
+                _page("Users", "person", "auth.user", _operator),
+                _page("Groups", "groups", "auth.group", _operator),
+                _page("Second factors", "phonelink_lock", "otp_totp.totpdevice", _operator),
+                _page("Failed logins", "lock_clock", "axes.accessattempt", _operator),
+            ],
+        },
+    ],
+}

@@ -1,0 +1,52 @@
+"""List filters of tables whose ids begin with a time."""
+
+import datetime as dt
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import DropdownFilter
+
+from campaigns.models import Campaign
+from sending import browse
+from subscribers import clock
+from subscribers.tenant_admin import MOST_CHOICES
+
+USUAL_DAYS = 7
+
+
+class WhenFilter(DropdownFilter):
+    """How far back to look. Unless a person, an id or a campaign is asked for, a week."""
+
+    title = "time"
+    parameter_name = "days"
+    all_option = ("", f"Last {USUAL_DAYS} days")
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", "Last 24 hours"), ("31", "Last 31 days"), ("93", "Last 93 days")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        value = self.value()
+        if not value and (request.GET.get("q") or request.GET.get("campaign")):
+            return queryset
+        days = int(value) if value in {"1", "31", "93"} else USUAL_DAYS
+        return browse.since(queryset, clock.now() - dt.timedelta(days=days))
+
+
+class CampaignFilter(DropdownFilter):
+    """The texts of one campaign's latest runs. Offers the latest campaigns, takes any."""
+
+    title = "campaign"
+    parameter_name = "campaign"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        latest = Campaign.objects.for_user(request.user).order_by("-pk")[:MOST_CHOICES]
+        return [(str(campaign.pk), campaign.name) for campaign in latest]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        value = self.value()
+        if not value:
+            return queryset
+        known = Campaign.objects.for_user(request.user)
+        campaign = known.filter(pk=int(value)).first() if value.isdecimal() else None
+        return browse.of_campaign(queryset, campaign) if campaign else queryset.none()

@@ -1,0 +1,37 @@
+"""A sender's state, as a person changes it. An error stops one too: `routing.stop`."""
+
+from collections.abc import Iterable
+
+from django.conf import settings
+
+from sending.gateways import registry
+from sending.models import Sender
+
+# The credentials of each gateway, those that it cannot do without first.
+CREDENTIALS: dict[str, tuple[str, ...]] = {
+    name: (*gateway.credential_names, *gateway.optional_credential_names)
+    for name, gateway in registry.GATEWAYS.items()
+}
+
+
+def pause(senders: Iterable[Sender]) -> int:
+    """Take senders out of use until somebody resumes them; answers how many were in use."""
+    return _move(senders, Sender.Status.PAUSED, from_states=(Sender.Status.ACTIVE,))
+
+
+def resume(senders: Iterable[Sender]) -> int:
+    """Use senders again, also those that an error stopped; answers how many were not in use."""
+    resting = (Sender.Status.PAUSED, Sender.Status.STOPPED)
+    return _move(senders, Sender.Status.ACTIVE, from_states=resting)
+
+
+def callback_url(sender: Sender) -> str:
+    """The public address of a sender's webhooks: `/status` and `/inbound` are below it."""
+    return f"{settings.PUBLIC_URL}/webhooks/{sender.gateway}/{sender.webhook_token}"
+
+
+def _move(senders: Iterable[Sender], to: str, *, from_states: tuple[str, ...]) -> int:
+    chosen = [sender.pk for sender in senders]
+    return Sender.objects.filter(pk__in=chosen, status__in=from_states).update(
+        status=to, status_reason=""
+    )

@@ -1,0 +1,165 @@
+"""One row of every model of the admin, for one tenant: what the tests of its pages look at.
+
+Every visible text of a tenant's rows carries the tenant's mark, so that a leak shows on the page.
+"""
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from axes.models import AccessAttempt
+from django.contrib.auth.models import Group, User
+from django.db import models
+from django.utils import timezone
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from campaigns import policy
+from campaigns.models import BrandPolicy, Campaign, LegalWindow, Message, PlatformPolicy, Run
+from sending import partitions
+from sending.identity import identify
+from sending.models import Departure, QueuedText, Sender, SentLog, State
+from subscribers import consent, upsert
+from subscribers.models import (
+    ApiKey,
+    Brand,
+    ConsentEvent,
+    ConsentSource,
+    ContactList,
+    Membership,
+    Subscriber,
+    Subscription,
+    Suppression,
+    Workspace,
+)
+from tracking.models import Reply, TrackingEvent, WaitingReceipt
+
+type Rows = dict[type[models.Model], Any]
+
+
+def tenant(mark: str, number: int) -> Rows:
+    """A workspace with a brand, a person and one row of everything else; `number` makes it unique."""
+    now = timezone.now().replace(microsecond=0)
+    partitions.ensure_ahead(now)
+    workspace = Workspace.objects.create(slug=f"{mark}{number}", name=f"{mark} {number}")
+    brand = Brand.objects.create(
+        workspace=workspace, slug=f"{mark}{number}", name=f"{mark} {number}"
+    )
+    user = User.objects.create_user(f"{mark}{number}", is_staff=True)
+    rows: Rows = {
+        Workspace: workspace,
+        Brand: brand,
+        User: user,
+        Membership: Membership.objects.create(workspace=workspace, user=user),
+        ApiKey: ApiKey.objects.create_key(name=mark, workspace=workspace)[0],
+        ContactList: ContactList.objects.create(
+            brand=brand, list_id=mark, credentials={"user": mark, "api_id": f"{mark} secret"}
+        ),
+        BrandPolicy: policy.of_brand(brand),
+    }
+    rows |= _people(workspace, brand, mark, number, now)
+    rows |= _campaign(brand, mark, now)
+    rows |= _texts(rows, mark, now)
+    return rows
+
+
+def installation() -> Rows:
+    """What belongs to no tenant."""
+    user = User.objects.create_user("installation")
+    return {
+        Group: Group.objects.create(name="Marketers"),
+        TOTPDevice: TOTPDevice.objects.create(user=user, name="phone"),
+        AccessAttempt: AccessAttempt.objects.create(
+            username="guess", ip_address="192.0.2.1", failures_since_start=3
+        ),
+        PlatformPolicy: policy.platform(),
+        LegalWindow: LegalWindow.objects.first(),
+    }
+
+
+def _people(workspace: Workspace, brand: Brand, mark: str, number: int, now: dt.datetime) -> Rows:
+    person = upsert.upsert(
+        workspace,
+        {"phone": f"+1212555{1000 + number}", "name": mark, "email": f"{mark}@example.com"},
+        subscribe={brand: True},
+        evidence={"from": mark},
+    )
+    consent.opt_out(
+        workspace,
+        f"+1212556{1000 + number}",
+        brand=brand,
+        at=now,
+        source=ConsentSource.OPERATOR,
+        reason=mark,
+    )
+    return {
+        Subscriber: person,
+        Subscription: Subscription.objects.get(subscriber=person),
+        ConsentEvent: ConsentEvent.objects.filter(workspace=workspace).first(),
+        Suppression: Suppression.objects.get(workspace=workspace),
+    }
+
+
+def _campaign(brand: Brand, mark: str, now: dt.datetime) -> Rows:
+    campaign = Campaign.objects.create(brand=brand, name=mark)
+    return {
+        Campaign: campaign,
+        Message: Message.objects.create(campaign=campaign, body=f"{mark}: hello"),
+        Run: Run.objects.create(campaign=campaign, brand=brand, started_at=now),
+        Sender: Sender.objects.create(
+            brand=brand,
+            gateway="lime",
+            address=mark,
+            credentials={"user": mark, "api_id": f"{mark} secret"},
+        ),
+    }
+
+
+def _texts(rows: Rows, mark: str, now: dt.datetime) -> Rows:
+    brand, person, campaign = rows[Brand], rows[Subscriber], rows[Campaign]
+    text = SentLog.objects.create(
+        id=identify(now, rows[Run].pk, person.pk),
+        brand=brand,
+        campaign=campaign,
+        run=rows[Run],
+        message=rows[Message],
+        subscriber=person,
+        sender=rows[Sender],
+        purpose="campaign",
+        phone=person.phone,
+        body=f"{mark}: hello",
+        state=State.DELIVERED,
+        expires_at=now,
+        sent_at=now,
+    )
+    reply = Reply.objects.create(
+        brand=brand,
+        sender=rows[Sender],
+        subscriber=person,
+        campaign=campaign,
+        phone=person.phone,
+        body=f"{mark} says stop",
+        meaning=Reply.Meaning.OPT_OUT,
+        provider_id=mark,
+    )
+    return {
+        SentLog: text,
+        QueuedText: QueuedText.objects.create(
+            id=text.id, brand=brand, campaign=campaign, subscriber=person, lane=1, due_at=now
+        ),
+        Departure: Departure.objects.create(
+            token=uuid.uuid4(), brand=brand, texts=[text.id], expires_at=now
+        ),
+        Reply: reply,
+        TrackingEvent: TrackingEvent.objects.create(
+            id=identify(now, "receipt", text.id),
+            brand=brand,
+            subscriber=person,
+            text_id=text.id,
+            kind=TrackingEvent.Kind.RECEIPT,
+            name="delivered",
+            raw={"of": mark},
+        ),
+        WaitingReceipt: WaitingReceipt.objects.create(
+            sender=rows[Sender], provider_id=mark, state=State.DELIVERED
+        ),
+    }

@@ -1,0 +1,98 @@
+"""Admin pages of what happened afterwards: receipts and replies."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import display
+
+from sending import browse
+from sending.log_filters import WhenFilter
+from subscribers import phones, search
+from subscribers.tenant_admin import LogAdmin, VisibleFilter
+from tracking.models import Reply, TrackingEvent, WaitingReceipt
+
+MEANING_COLOURS = {"Opt-out": "danger", "Opt-in": "success", "Help": "info"}
+
+
+@admin.register(TrackingEvent)
+class TrackingEventAdmin(LogAdmin):
+    list_display = ("received_at", "brand", "what", "name", "code", "text")
+    list_filter = (WhenFilter, ("kind", ChoicesDropdownFilter), ("brand", VisibleFilter))
+    list_select_related = ("brand",)
+    search_fields = ("text_id",)
+    search_help_text = "A text's id"
+    fields = ("id", "brand", "kind", "name", "code", "text", "received_at", "raw")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        return browse.of_text(queryset, search_term) if search_term else queryset, False
+
+    @display(description="Kind", label={"Delivery receipt": "info", "Reply": "primary"})
+    def what(self, event: TrackingEvent) -> str:
+        return event.get_kind_display()
+
+    @display(description="Text")
+    def text(self, event: TrackingEvent) -> str:
+        if event.text_id is None:
+            return ""
+        page = reverse("admin:sending_sentlog_change", args=[event.text_id])
+        return format_html('<a href="{}" class="text-primary-600">{}</a>', page, event.text_id)
+
+
+@admin.register(Reply)
+class ReplyAdmin(LogAdmin):
+    list_display = ("received_at", "brand", "person", "body", "understood", "campaign")
+    list_filter = (("meaning", ChoicesDropdownFilter), ("brand", VisibleFilter))
+    list_select_related = ("brand", "campaign", "subscriber")
+    search_fields = ("subscriber__phone",)
+    search_help_text = "Whole phone number"
+    fields = (
+        "received_at",
+        "brand",
+        "person",
+        "body",
+        "understood",
+        "campaign",
+        "sender",
+        "provider_id",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        rows = super().get_queryset(request)
+        return rows.select_related("sender").defer("sender__credentials")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        if not search_term:
+            return queryset, False
+        found = search.hashes(request.user, search_term)
+        return queryset.filter(subscriber__phone_hash__in=found), False
+
+    @display(description="Meaning", label=MEANING_COLOURS)
+    def understood(self, reply: Reply) -> str:
+        return reply.get_meaning_display()
+
+    @display(description="Person")
+    def person(self, reply: Reply) -> str:
+        masked = phones.mask(reply.phone)
+        if reply.subscriber_id is None:
+            return masked
+        page = reverse("admin:subscribers_subscriber_change", args=[reply.subscriber_id])
+        return format_html('<a href="{}" class="text-primary-600">{}</a>', page, masked)
+
+
+@admin.register(WaitingReceipt)
+class WaitingReceiptAdmin(LogAdmin):
+    list_display = ("received_at", "sender", "provider_id", "state", "code")
+    list_filter = (("state", ChoicesDropdownFilter),)
+    search_fields = ("=provider_id",)
+    search_help_text = "The provider's id, whole"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        rows = super().get_queryset(request)
+        return rows.select_related("sender").defer("sender__credentials")
