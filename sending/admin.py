@@ -173,7 +173,7 @@ class SentLogAdmin(_Text, LogAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         rows = super().get_queryset(request)
-        return rows.select_related("sender").defer("sender__credentials")
+        return rows.select_related(*self.list_select_related, "sender").defer("sender__credentials")
 
     def get_custom_urls(self) -> tuple[Any, ...]:
         return (("progress/<int:campaign_id>/", "sending_progress", progress_panel),)

@@ -229,6 +229,9 @@ class SubscriberAdmin(Undeletable, TenantAdmin):
     )
     derived = ("status", "country", "number_kind", "zones", "jurisdictions", "created_at")
 
+    def get_inlines(self, request: HttpRequest, obj: Any) -> tuple[Any, ...]:
+        return self.inlines if obj else ()
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         person = (None, {"fields": ("workspace", "phone", *self.editable)})
         if obj is None:

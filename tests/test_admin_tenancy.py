@@ -180,11 +180,14 @@ def request_of(user: User, rf: Any) -> HttpRequest:
 
 
 def relations(
-    its_admin: BaseModelAdmin, request: HttpRequest
+    its_admin: BaseModelAdmin, request: HttpRequest, row: models.Model
 ) -> Iterator[tuple[str, ModelChoiceField]]:
     """Every choice of another row in the forms of a page and its inlines."""
-    shapes: list[type[forms.BaseForm]] = [its_admin.get_form(request)]
-    shapes += [formset.form for formset, _ in its_admin.get_formsets_with_inlines(request)]
+    shapes: list[type[forms.BaseForm]] = [its_admin.get_form(request, row, change=True)]
+    if its_admin.has_add_permission(request):
+        shapes.append(its_admin.get_form(request))
+    inlines = its_admin.get_formsets_with_inlines(request, row)
+    shapes.extend(formset.form for formset, _ in inlines)
     for shape in shapes:
         for name, field in shape.base_fields.items():
             if isinstance(field, ModelChoiceField):
@@ -200,7 +203,7 @@ def test_forms_offer_and_accept_only_our_rows(
     theirs: admin_rows.Rows,
 ) -> None:
     its_admin = admin.site.get_model_admin(model)
-    for name, field in relations(its_admin, request_of(marketer, rf)):
+    for name, field in relations(its_admin, request_of(marketer, rf), ours[model]):
         other = field.queryset.model
         if other not in theirs or not hasattr(other, "tenant_path"):
             continue

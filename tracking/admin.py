@@ -63,7 +63,7 @@ class ReplyAdmin(LogAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         rows = super().get_queryset(request)
-        return rows.select_related("sender").defer("sender__credentials")
+        return rows.select_related(*self.list_select_related, "sender").defer("sender__credentials")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
