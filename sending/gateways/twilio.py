@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 from sending.gateways import words
 from sending.gateways.base import (
@@ -75,7 +75,8 @@ class Twilio:
 
     def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:
         """One POST per text, in order."""
-        return [_call(text, account) for text in texts]
+        frame = _Frame(account)
+        return [frame.call(text) for text in texts]
 
     def read(self, call: Call, answer: Answer) -> list[Outcome]:
         """2xx with a sid is accepted; 4xx is decided by Twilio's code, then by its status."""
@@ -102,28 +103,44 @@ class Twilio:
         return [_with_words(outcome, code, detail) for outcome in decided]
 
 
-def _call(text: Text, account: Account) -> TwilioCall:
-    """The request for one text."""
-    sid, token = account.credentials["account_sid"], account.credentials["auth_token"]
-    service = account.credentials.get("messaging_service_sid", "")
-    form = {"To": text.to, "Body": text.body}
-    form |= {"MessagingServiceSid": service} if service else {"From": account.address}
-    if account.callback_url:
-        form["StatusCallback"] = f"{account.callback_url}/status?text={text.id}"
-    shortest, longest = VALIDITY
-    form["ValidityPeriod"] = str(min(max(text.validity, shortest), longest))
-    basic = b64encode(f"{sid}:{token}".encode()).decode()
-    return TwilioCall(
-        method="POST",
-        url=f"{account.base_url}/2010-04-01/Accounts/{quote(sid, safe='')}/Messages.json",
-        headers=(
+class _Frame:
+    """What all requests of a sender have in common, written once: half the cost of a request."""
+
+    def __init__(self, account: Account) -> None:
+        sid, self.token = account.credentials["account_sid"], account.credentials["auth_token"]
+        basic = b64encode(f"{sid}:{self.token}".encode()).decode()
+        self.headers = (
             ("Authorization", f"Basic {basic}"),
             ("Content-Type", "application/x-www-form-urlencoded"),
-        ),
-        body=urlencode(form).encode(),
-        texts=(text,),
-        secret=token,
-    )
+        )
+        self.url = f"{account.base_url}/2010-04-01/Accounts/{quote(sid, safe='')}/Messages.json"
+        service = account.credentials.get("messaging_service_sid", "")
+        sender = {"MessagingServiceSid": service} if service else {"From": account.address}
+        self.tail = "&" + urlencode(sender)
+        self.callback = ""
+        if account.callback_url:
+            self.callback = "&" + urlencode(
+                {"StatusCallback": f"{account.callback_url}/status?text="}
+            )
+
+    def call(self, text: Text) -> TwilioCall:
+        """The request for one text; our id goes at the end of the callback's address."""
+        shortest, longest = VALIDITY
+        validity = min(max(text.validity, shortest), longest)
+        form = (
+            f"ValidityPeriod={validity}&To={quote_plus(text.to)}&Body={quote_plus(text.body)}"
+            f"{self.tail}"
+        )
+        if self.callback:
+            form += f"{self.callback}{text.id}"
+        return TwilioCall(
+            method="POST",
+            url=self.url,
+            headers=self.headers,
+            body=form.encode(),
+            texts=(text,),
+            secret=self.token,
+        )
 
 
 def _read_success(call: Call, answer: Answer, said: dict[str, Any]) -> list[Outcome]:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from sending.gateways.base import Answer, Call, NoAnswer
-from sending.gateways.transport import LEASE_EXPIRED, LONGEST_BODY, Transport
+from sending.gateways.slot import LEASE_EXPIRED, LONGEST_BODY
+from sending.gateways.transport import Transport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Serve = Callable[..., Any]
