@@ -84,7 +84,10 @@ class CampaignAdmin(Undeletable, TenantAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         planned = ("brand", "name", "kind", "starts_at", "weekly_cap")
-        return ("state", "status_reason", *planned, "created_at", "launched_at") if obj else planned
+        if obj is None:
+            return planned
+        state = ("state", "status_reason") if obj.status_reason else ("state",)
+        return (*state, *planned, "created_at", "launched_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """What texts were planned by stays as it was then."""
@@ -94,11 +97,8 @@ class CampaignAdmin(Undeletable, TenantAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         campaign = self.get_object(request, object_id)
         names = controls.offered(campaign.status) if campaign else set()
-        return [
-            button
-            for button in super().get_actions_detail(request, object_id)
-            if button.path in names
-        ]
+        buttons = super().get_actions_detail(request, object_id)
+        return [button for button in buttons if button.path in names]
 
     @display(description="Status", label=STATUS_COLOURS)
     def state(self, campaign: Campaign) -> str:
@@ -141,14 +141,14 @@ class CampaignAdmin(Undeletable, TenantAdmin):
         return self._press("resume", request, object_id)
 
     @action(
-        description="Cancel",
+        description="Cancel campaign",
         permissions=["change"],
         icon="cancel",
         variant=ActionVariant.DANGER,
         dialog=_dialog(
             "Cancel this campaign?",
             "What is planned is never sent. This cannot be undone.",
-            "Cancel the campaign",
+            "Yes, cancel it",
         ),
     )
     def cancel(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from liquid import BoundTemplate, Environment, StrictUndefined
+from liquid import BoundTemplate, Environment, Node, RenderContext, StrictUndefined
+from liquid.builtin.expressions.primitive import IntegerLiteral, RangeLiteral
 from liquid.exceptions import LiquidError
+from liquid.expression import Expression
 
 # 3GPP TS 23.038, default alphabet and its extension table (each of the latter takes two septets).
 GSM_BASIC = frozenset(
@@ -16,7 +18,18 @@ GSM_BASIC = frozenset(
 )
 GSM_EXTENSION = frozenset("\f^{}\\[~]|€")
 LONGEST_BODY = 1600  # characters: the strictest provider's limit (Twilio)
+LONGEST_SOURCE = 4 * LONGEST_BODY
+LONGEST_LOOP = 100
+LONGEST_FIELD = 200  # characters: as a person's `name` may have
 FIELDS = ("first_name", "last_name", "name", "brand")
+FILTERS = (
+    *("append", "capitalize", "default", "downcase", "first", "last", "lstrip", "prepend"),
+    *("remove", "rstrip", "size", "slice", "split", "squish", "strip", "strip_newlines"),
+    *("truncate", "truncatewords", "upcase"),
+)
+TAGS = ("assign", "break", "capture", "case", "comment", "continue", "for", "if", "unless", "#")
+_PARTS = ("content", "illegal", "output")  # what is between the tags
+UNSENDABLE = "The message holds a character that no text can carry."
 
 
 class BadContent(Exception):
@@ -64,12 +77,21 @@ def _joined_ucs2(body: str) -> int:
 
 
 class _Limited(Environment):
-    """Liquid that a marketer's mistake cannot turn into a runaway."""
+    """Liquid that a marketer's mistake cannot turn into a runaway.
+
+    Only tags and filters that text needs: none reads a file or a clock, none multiplies its input
+    (a chain of five `replace` makes a gigabyte), none raises anything but LiquidError.
+    """
 
     context_depth_limit = 5
-    loop_iteration_limit = 100
+    loop_iteration_limit = LONGEST_LOOP
     output_stream_limit = 4 * LONGEST_BODY
     local_namespace_limit = 10_000
+
+    def setup_tags_and_filters(self, *, extra: bool = False) -> None:
+        super().setup_tags_and_filters(extra=extra)
+        self.tags = {name: self.tags[name] for name in (*_PARTS, *TAGS)}
+        self.filters = {name: self.filters[name] for name in FILTERS}
 
 
 _environment = _Limited(undefined=StrictUndefined)
@@ -78,10 +100,64 @@ _environment = _Limited(undefined=StrictUndefined)
 @lru_cache(maxsize=1024)
 def compiled(source: str) -> BoundTemplate:
     """A message's template. Raises BadContent with the line and what is wrong."""
+    if len(source) > LONGEST_SOURCE:
+        raise BadContent(f"The message is written with more than {LONGEST_SOURCE} characters.")
     try:
-        return _environment.from_string(source)
+        template = _environment.from_string(source)
+        _refuse_unknown_names(template)
+        _refuse_long_ranges(template)
     except LiquidError as error:
-        raise BadContent(f"The message cannot be read: {error}") from None
+        raise BadContent(f"The message cannot be read: {_what(error)}.") from None
+    except RecursionError:
+        raise BadContent("The message cannot be read: it is nested too deeply.") from None
+    return template
+
+
+def _refuse_unknown_names(template: BoundTemplate) -> None:
+    """Also in branches that few people's texts take: nobody's should fail on the day."""
+    used = template.analyze(include_partials=False)
+    for name in used.globals:
+        if name not in FIELDS:
+            raise BadContent(f"The message mentions {name!r}, but may use {', '.join(FIELDS)}.")
+    for name in used.filters:
+        if name not in FILTERS:
+            raise BadContent(f"The message uses an unknown filter: {name!r}.")
+
+
+def _refuse_long_ranges(template: BoundTemplate) -> None:
+    """`(1..300000000)` takes gigabytes as soon as something looks into it."""
+    for expression in _expressions(template):
+        if isinstance(expression, RangeLiteral) and not _is_short(expression):
+            raise BadContent(f"The message counts with something else than 1 to {LONGEST_LOOP}.")
+
+
+def _is_short(counted: RangeLiteral) -> bool:
+    return all(
+        isinstance(end, IntegerLiteral) and 0 <= end.value <= LONGEST_LOOP
+        for end in (counted.start, counted.stop)
+    )
+
+
+def _expressions(template: BoundTemplate) -> Iterator[Expression]:
+    context = RenderContext(template)
+    nodes: list[Node] = list(template.nodes)
+    while nodes:
+        node = nodes.pop()
+        nodes.extend(node.children(context, include_partials=False))
+        expressions = list(node.expressions())
+        while expressions:
+            expression = expressions.pop()
+            expressions.extend(expression.children())
+            yield expression
+
+
+def _what(error: LiquidError) -> str:
+    """One line; Liquid's own words draw a picture of the source, and can fail at its end."""
+    words = " ".join(str(error.message).split())[:200].rstrip(".")
+    token = error.token
+    if token is None or token.start_index < 0:
+        return words
+    return f"{words} (line {token.source.count(chr(10), 0, token.start_index) + 1})"
 
 
 def render(source: str, fields: Mapping[str, str]) -> str:
@@ -89,16 +165,24 @@ def render(source: str, fields: Mapping[str, str]) -> str:
     try:
         body = compiled(source).render(**fields).strip()
     except LiquidError as error:
-        raise BadContent(f"The message cannot be written: {error}") from None
-    if not body:
-        raise BadContent("The message is empty for this person.")
+        raise BadContent(f"The message cannot be written: {_what(error)}.") from None
+    except RecursionError:
+        raise BadContent("The message cannot be written: it is nested too deeply.") from None
+    except UnicodeEncodeError:  # half of a surrogate pair
+        raise BadContent(UNSENDABLE) from None
     if "\x00" in body:
-        raise BadContent("The message holds a character that no text can carry.")
+        raise BadContent(UNSENDABLE)
+    if not any(char.isprintable() and not char.isspace() for char in body):
+        raise BadContent("The message is empty for this person.")
     if len(body) > LONGEST_BODY:
         raise BadContent(f"The message is longer than {LONGEST_BODY} characters for this person.")
     return body
 
 
 def check(source: str) -> None:
-    """Refuse a message that no person could get. Raises BadContent."""
-    render(source, dict.fromkeys(FIELDS, "x"))
+    """Refuse a message that somebody could not get: without a name, or with the longest one.
+
+    Raises BadContent.
+    """
+    for names in ("x", "", "x" * LONGEST_FIELD):
+        render(source, dict.fromkeys(FIELDS, names) | {"brand": names or "x"})

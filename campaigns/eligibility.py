@@ -119,9 +119,10 @@ class Policy:
     _windows: dict[object, tuple[Window, ...]] = field(default_factory=dict, repr=False)
 
     def laws_for(self, jurisdictions: Sequence[str]) -> list[Law]:
-        """The laws of these places; the safe default where none of them is known."""
-        known = [self.laws[name] for name in jurisdictions if name in self.laws]
-        return known or [self.laws["DEFAULT_SAFE"]]
+        """The laws of these places: a region's or its country's, the safe default for others."""
+        names = (name if name in self.laws else name.partition("-")[0] for name in jurisdictions)
+        known = [name if name in self.laws else "DEFAULT_SAFE" for name in names]
+        return [self.laws[name] for name in dict.fromkeys(known or ["DEFAULT_SAFE"])]
 
     def windows_for(self, facts: Facts, now: dt.datetime) -> tuple[Window, ...]:
         """The person's windows, computed once per place and day for everybody there."""
@@ -192,13 +193,15 @@ def _caps(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
     free = _when_free(facts.brand_sent, policy.daily_limit, DAY, now)
     if free:
         return Decision(Action.DEFER, Reason.DAILY_LIMIT, free)
-    caps = [law.cap_per_24h for law in policy.laws_for(facts.jurisdictions) if law.cap_per_24h]
+    laws = policy.laws_for(facts.jurisdictions)
+    caps = [law.cap_per_24h for law in laws if law.cap_per_24h is not None]
     if caps:
         free = _when_free(facts.brand_sent, min(caps), DAY, now)
         if free:
             return Decision(Action.DEFER, Reason.LEGAL_CAP, free)
     if policy.platform_remaining <= 0:
-        midnight = dt.datetime.combine(now.date() + dt.timedelta(days=1), dt.time(), dt.UTC)
+        tomorrow = now.astimezone(dt.UTC).date() + dt.timedelta(days=1)
+        midnight = dt.datetime.combine(tomorrow, dt.time(), dt.UTC)
         return Decision(Action.DEFER, Reason.PLATFORM_CAP, midnight)
     return None
 
@@ -216,7 +219,7 @@ def _when_free(
 def _hours(facts: Facts, policy: Policy, now: dt.datetime) -> Decision:
     for window in policy.windows_for(facts, now):
         last_call = window.end - STOP_BEFORE_END
-        if now >= last_call:
+        if now >= last_call or window.start >= last_call:
             continue
         if now >= window.start:
             return Decision(Action.SEND, Reason.OK, window_end=window.end)

@@ -2,6 +2,7 @@
 
 from django import forms
 from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from campaigns import content
 from campaigns.models import Message
@@ -13,6 +14,7 @@ class MessageForm(forms.ModelForm):
     class Meta:
         model = Message
         fields = ("name", "weight", "body")
+        widgets = {"body": UnfoldAdminTextareaWidget(attrs={"rows": 4})}
 
     def clean_body(self) -> str:
         body = self.cleaned_data["body"].replace("\r\n", "\n")

@@ -38,7 +38,7 @@ class Campaign(models.Model):
     )
     status_reason = models.CharField(max_length=200, blank=True, editable=False)
     starts_at = models.DateTimeField(
-        null=True, blank=True, help_text="Empty: as soon as it is launched."
+        null=True, blank=True, help_text="In UTC. Empty: as soon as it is launched."
     )
     weekly_cap = models.PositiveSmallIntegerField(
         default=1,

@@ -6,6 +6,7 @@ Pure: dates and rules in, instants out. All instants are aware datetimes.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ import holidays
 STOP_BEFORE_END = dt.timedelta(minutes=10)
 # A window that does not open within so many days is taken to open never.
 DAYS_AHEAD = 9
+_SPAN = re.compile(r"([0-9]{2}:[0-9]{2})-([0-9]{2}:[0-9]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,11 @@ class Hours:
     holiday_same: bool  # a public holiday is like any other day
 
     def on(self, day: dt.date) -> Span | None:
-        """The span of one local day."""
-        if not self.holiday_same and is_holiday(self.jurisdiction, day):
-            return self.holiday
-        return {5: self.saturday, 6: self.sunday}.get(day.weekday(), self.weekdays)
+        """The span of one local day; a holiday's hours never add to those of its day of the week."""
+        span = {5: self.saturday, 6: self.sunday}.get(day.weekday(), self.weekdays)
+        if span is None or self.holiday_same or not is_holiday(self.jurisdiction, day):
+            return span
+        return self.holiday and _common([span, self.holiday])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,9 @@ def parse_span(text: str) -> Span | None:
     """'08:00-21:00' or 'none'. Raises ValueError with a sentence for anything else."""
     if text == "none":
         return None
+    match = _SPAN.fullmatch(text)
     try:
-        opens, closes = (dt.time.fromisoformat(part) for part in text.split("-"))
+        opens, closes = (dt.time.fromisoformat(part) for part in (match.groups() if match else ()))
     except ValueError:
         raise ValueError(f"{text!r} is not like 08:00-21:00 or none.") from None
     if opens >= closes:
@@ -86,18 +90,29 @@ def _in_zone(zone: str, rules: Sequence[Hours], start: dt.datetime) -> list[Wind
     found = []
     for offset in range(DAYS_AHEAD + 1):
         day = first + dt.timedelta(days=offset)
-        spans = [rule.on(day) for rule in rules]
-        if not spans or any(span is None for span in spans):
+        span = _common([rule.on(day) for rule in rules])
+        if span is None:
             continue
-        opens = max(span.opens for span in spans if span)
-        closes = min(span.closes for span in spans if span)
-        if opens < closes:
-            found.append(Window(_instant(day, opens, clock), _instant(day, closes, clock)))
+        # What a clock change skips or repeats is opened by its later reading, closed by its earlier.
+        start, end = max(_instants(day, span.opens, clock)), min(_instants(day, span.closes, clock))
+        if start < end:
+            found.append(Window(start, end))
     return found
 
 
-def _instant(day: dt.date, time: dt.time, clock: ZoneInfo) -> dt.datetime:
-    return dt.datetime.combine(day, time, clock).astimezone(dt.UTC)
+def _common(spans: Sequence[Span | None]) -> Span | None:
+    """What all spans have in common; no spans have nothing."""
+    known = [span for span in spans if span]
+    if not known or len(known) < len(spans):
+        return None
+    opens, closes = max(span.opens for span in known), min(span.closes for span in known)
+    return Span(opens, closes) if opens < closes else None
+
+
+def _instants(day: dt.date, time: dt.time, clock: ZoneInfo) -> list[dt.datetime]:
+    """Both readings of a local time; they differ only where a clock change skips or repeats it."""
+    local = dt.datetime.combine(day, time, clock)
+    return [local.replace(fold=fold).astimezone(dt.UTC) for fold in (0, 1)]
 
 
 def _intersection(left: Sequence[Window], right: Sequence[Window]) -> list[Window]:

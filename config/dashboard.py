@@ -26,7 +26,10 @@ class Figure:
 
 
 def summary(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Unfold's dashboard callback: adds `figures`, those that the user may look into."""
+    """Unfold's dashboard callback: adds `figures` and the `campaigns` that are not over.
+
+    Each only where the user may look into it.
+    """
     offered = (
         ("campaigns.view_campaign", _campaigns),
         ("sending.view_queuedtext", _queue),
@@ -38,7 +41,24 @@ def summary(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         if request.user.has_perm(permission)
         for figure in figures_of(request.user)
     ]
-    return {**context, "figures": figures}
+    may_view = request.user.has_perm("campaigns.view_campaign")
+    return {
+        **context,
+        "title": "Overview",
+        "figures": figures,
+        "campaigns": _current(request.user) if may_view else [],
+    }
+
+
+def _current(user: Any) -> list[Campaign]:
+    current = (
+        Campaign.Status.RUNNING,
+        Campaign.Status.SCHEDULED,
+        Campaign.Status.WAITING,
+        Campaign.Status.PAUSED,
+    )
+    campaigns = Campaign.objects.for_user(user).filter(status__in=current)
+    return list(campaigns.select_related("brand").order_by("-launched_at", "-pk")[:10])
 
 
 def _campaigns(user: Any) -> list[Figure]:

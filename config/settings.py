@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 from config import environment as env
+from config.navigation import SIDEBAR
 
 # The locked tzdata package instead of the system's files, which may be years old: several Canadian
 # provinces stopped changing their clocks in 2026, and hours are the law.
@@ -190,6 +191,9 @@ UNFOLD = {
     "SITE_TITLE": "Carillon",
     "SITE_HEADER": "Carillon",
     "SITE_SUBHEADER": "Text campaigns",
+    "SITE_SYMBOL": "notifications_active",
+    "SIDEBAR": SIDEBAR,
+    "DASHBOARD_CALLBACK": "config.dashboard.summary",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
 }

@@ -35,7 +35,9 @@ LAST_RUNS = 20  # that the panel counts
 
 @admin.register(Sender)
 class SenderAdmin(Undeletable, TenantAdmin):
-    form = credentials_form(senders.CREDENTIALS, provider_field="gateway")
+    form = credentials_form(
+        senders.CREDENTIALS, provider_field="gateway", optional=senders.OPTIONAL
+    )
     conditional_fields = shown_when(senders.CREDENTIALS, provider_field="gateway")
     list_display = ("address", "gateway", "brand", "rate", "weight", "state", "status_reason")
     list_filter = (
@@ -51,7 +53,7 @@ class SenderAdmin(Undeletable, TenantAdmin):
     actions_detail = ("pause", "resume")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        names = fields_of(senders.CREDENTIALS, obj and obj.gateway)
+        names = fields_of(senders.CREDENTIALS, obj.gateway if obj else None)
         who = ("brand", "gateway", "address")
         now = ("state", "status_reason", "receipts", "inbound") if obj else ()
         return [
@@ -63,6 +65,12 @@ class SenderAdmin(Undeletable, TenantAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         fixed = ("brand", "gateway") if obj else ()
         return ("state", "status_reason", "receipts", "inbound", *fixed)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        sender = self.get_object(request, object_id)
+        names = senders.offered(sender.status) if sender else set()
+        buttons = super().get_actions_detail(request, object_id)
+        return [button for button in buttons if button.path in names]
 
     @display(
         description="Status",

@@ -1,4 +1,4 @@
-"""The loop of a worker: claim, pass the gate, hand over, record.
+"""The RQ job of a worker: claim, pass the gate, hand over, record.
 
 No transaction is open while a provider is called. Where the process dies, the rows say what is
 known: before the gate the lease runs out and the text is due again; after it the reaper makes it
@@ -6,36 +6,28 @@ known: before the gate the lease runs out and the text is due again; after it th
 """
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 
-from sending import gate, limits, outcomes, queues, routing
+from sending import gate, limits, queues, routing
 from sending.gate import Departing
-from sending.gateways import registry
-from sending.gateways.base import Account, Call, Gateway, NoAnswer, Outcome, without_answer
-from sending.gateways.transport import Transport
-from sending.models import Sender, SentLog
+from sending.models import Sender
+from sending.pipeline import BATCH, NEWS_WAIT, Pipeline
 from sending.queues import Leased
-from subscribers import clock, consent
-from subscribers.models import Brand, ConsentSource
+from subscribers.models import Brand
 
 log = structlog.get_logger("carillon.dispatch")
 
-BATCH = 500
 SLICE_SECONDS = 5.0  # a worker stays with one brand this long, then takes turns
-CALL_TIMEOUT = 20.0  # seconds for one whole call; well below the lease
-RECORD_EVERY = 0.25  # seconds: answers wait at most this long to be written down
 
-_transport: Transport | None = None
 _stopping = False
 
 
 def stop() -> None:
-    """Finish the batch that is on its way, start no other (SIGTERM)."""
+    """Finish what is on its way, start nothing else (SIGTERM)."""
     global _stopping  # noqa: PLW0603 - a signal handler has nowhere else to say it
     _stopping = True
 
@@ -45,56 +37,83 @@ def drain(brand_id: int, seconds: float = SLICE_SECONDS) -> int:
 
     This is the RQ job. Running it twice, or not at all, does no harm.
     """
-    brand = Brand.objects.get(pk=brand_id)
-    until = time.monotonic() + seconds
-    handed_over = 0
-    while time.monotonic() < until and not _stopping:
-        sent = drain_batch(brand)
-        if sent is None:
-            return handed_over
-        handed_over += sent
-    queues.ring(brand_id)
-    return handed_over
+    brand = Brand.objects.select_related("workspace").get(pk=brand_id)
+    pipeline = Pipeline(brand)
+    started = time.monotonic()
+    more = True
+    with pipeline.running():
+        while more and time.monotonic() - started < seconds and not _stopping:
+            more = _step(brand, pipeline) is not Step.NOTHING_DUE
+    if more:
+        queues.ring(brand_id)
+    if pipeline.handed_over:
+        log.info(
+            "drained",
+            brand=brand.slug,
+            texts=pipeline.handed_over,
+            ms=round((time.monotonic() - started) * 1000),
+        )
+    return pipeline.handed_over
 
 
-def drain_batch(brand: Brand) -> int | None:
-    """Send one batch: how many texts were handed over, or None where nothing can be done now."""
+class Step(Enum):
+    """What one step of a drain found."""
+
+    SENT = auto()
+    HELD_BACK = auto()  # by the network's pace or by a rate
+    NOTHING_DUE = auto()
+
+
+def _step(brand: Brand, pipeline: Pipeline) -> Step:
+    """Write down what came back; while the network keeps up, claim a batch and let it depart."""
+    pipeline.write()
+    if pipeline.waiting >= BATCH:
+        pipeline.write(wait=NEWS_WAIT)
+        return Step.HELD_BACK
     senders = routing.active_senders(brand)
     if not senders:
         log.warning("no_sender", brand=brand.slug)
-        return None
-    grants = {}
-    wait = 1.0
-    for sender in senders:
-        grants[sender.pk], pause = limits.take(sender, BATCH)
-        wait = min(wait, pause or 0.01)
+        return Step.NOTHING_DUE
+    grants, wait = _grants(senders)
     if not any(grants.values()):
-        time.sleep(wait)
-        return 0
-    used: dict[int, int] = defaultdict(int)
+        pipeline.write(wait=wait)
+        return Step.HELD_BACK
+    used: dict[int, int] = dict.fromkeys(grants, 0)
+    lease_began = time.monotonic()
     try:
         token, leased = queues.claim(brand.pk, at_most=min(BATCH, sum(grants.values())))
-        if not leased:
-            return None
-        chosen = _choose(token, leased, senders, grants)
-        kept = [one for one in leased if one.id in chosen]
-        departing = gate.pass_gate(brand, token, kept, chosen) if kept else []
+        departing = _depart(brand, token, leased, senders, grants)
         for one in departing:
             used[one.sender_id] += one.segments
     finally:
         for sender in senders:
             limits.settle(sender, granted=grants[sender.pk], used=used[sender.pk])
     if departing:
-        _hand_over(brand, token, departing, {sender.pk: sender for sender in senders})
-    return len(departing)
+        pipeline.send(token, departing, {sender.pk: sender for sender in senders}, lease_began)
+    return Step.SENT if leased else Step.NOTHING_DUE
 
 
-def _choose(
-    token: UUID, leased: Sequence[Leased], senders: Sequence[Sender], grants: Mapping[int, int]
-) -> dict[UUID, Sender]:
-    """The sender of each text; texts whose sender has no throughput left go back for a moment."""
+def _grants(senders: Sequence[Sender]) -> tuple[dict[int, int], float]:
+    """Segments that each sender may send now, and the seconds until one may again."""
+    grants: dict[int, int] = {}
+    wait = 0.2
+    for sender in senders:
+        grants[sender.pk], pause = limits.take(sender, BATCH)
+        wait = min(wait, max(pause, 0.005))
+    return grants, wait
+
+
+def _depart(
+    brand: Brand,
+    token: UUID,
+    leased: Sequence[Leased],
+    senders: Sequence[Sender],
+    grants: Mapping[int, int],
+) -> list[Departing]:
+    """Choose each text's sender and pass the gate with those whose sender has throughput left."""
     left = dict(grants)
-    chosen, over = {}, []
+    chosen: dict[UUID, Sender] = {}
+    over = []
     for one in leased:
         sender = routing.sender_for(str(one.subscriber_id or one.id), senders)
         if left[sender.pk] > 0:
@@ -104,131 +123,5 @@ def _choose(
             over.append(one.id)
     if over:
         queues.give_back(token, over, seconds=0.5)
-    return chosen
-
-
-def _hand_over(
-    brand: Brand, token: UUID, departing: Sequence[Departing], senders: Mapping[int, Sender]
-) -> None:
-    """Call the providers and write down their answers, a part at a time as they come."""
-    started = time.monotonic()
-    answers = _Answers(brand, token)
-    for outcome in _exchange(brand, departing, senders, started, answers.write_if_due):
-        answers.add(outcome)
-    answers.write()
-    outcomes.arrive(token)
-    log.info(
-        "batch",
-        brand=brand.slug,
-        texts=len(departing),
-        ms=round((time.monotonic() - started) * 1000),
-    )
-
-
-class _Answers:
-    """What came back and is not written down yet: for a moment at most."""
-
-    def __init__(self, brand: Brand, token: UUID) -> None:
-        self.brand, self.token = brand, token
-        self.waiting: list[Outcome] = []
-        self.written = time.monotonic()
-
-    def add(self, outcome: Outcome) -> None:
-        self.waiting.append(outcome)
-        if len(self.waiting) >= BATCH:
-            self.write()
-
-    def write_if_due(self) -> None:
-        if time.monotonic() - self.written > RECORD_EVERY:
-            self.write()
-
-    def write(self) -> None:
-        _write_down(self.brand, self.token, self.waiting)
-        self.waiting, self.written = [], time.monotonic()
-
-
-def _exchange(
-    brand: Brand,
-    departing: Sequence[Departing],
-    senders: Mapping[int, Sender],
-    started: float,
-    meanwhile: Callable[[], None],
-) -> Iterator[Outcome]:
-    """One outcome for each departing text. Nothing is started so late that the lease could end."""
-    last_start = started + queues.LEASE.total_seconds() - CALL_TIMEOUT - 10
-    by_sender: dict[int, list[Departing]] = defaultdict(list)
-    for one in departing:
-        by_sender[one.sender_id].append(one)
-    gateway_of: dict[int, Gateway] = {}
-    requests: list[Call] = []
-    for sender_id, texts in by_sender.items():
-        sender = senders[sender_id]
-        gateway = registry.get(sender.gateway)
-        made = gateway.calls([t.text for t in texts], account(brand, sender))
-        gateway_of.update((id(call), gateway) for call in made)
-        requests.extend(made)
-    answers = _kept_transport().exchange(
-        requests,
-        in_flight=sum(senders[sender_id].in_flight for sender_id in by_sender),
-        timeout=CALL_TIMEOUT,
-        may_start=lambda: time.monotonic() < last_start,
-        meanwhile=meanwhile,
-    )
-    for call, answer in answers:
-        if isinstance(answer, NoAnswer):
-            yield from without_answer(call, answer)
-        else:
-            yield from gateway_of[id(call)].read(call, answer)
-
-
-def account(brand: Brand, sender: Sender) -> Account:
-    """What the adapter may know of a sender."""
-    return Account(
-        base_url=brand.provider_url(sender.gateway),
-        address=sender.address,
-        credentials=sender.credentials,
-        callback_url=f"{settings.PUBLIC_URL}/webhooks/{sender.gateway}/{sender.webhook_token}",
-    )
-
-
-def _write_down(brand: Brand, token: UUID, answers: Sequence[Outcome]) -> None:
-    if not answers:
-        return
-    outcomes.record(token, answers)
-    stopped = [outcome for outcome in answers if outcome.stop_sender]
-    if stopped:
-        _stop_senders(stopped)
-    suppressed = [outcome for outcome in answers if outcome.suppress]
-    if suppressed:
-        _suppress(brand, suppressed)
-
-
-def _stop_senders(refused: Sequence[Outcome]) -> None:
-    reasons = {outcome.text_id: outcome for outcome in refused}
-    rows = SentLog.objects.filter(id__in=list(reasons)).values_list("id", "sender_id")
-    for sender_id, text_id in {sender: text for text, sender in rows}.items():
-        outcome = reasons[text_id]
-        routing.stop(sender_id, f"{outcome.code}: {outcome.detail or 'credentials refused'}")
-        log.error("sender_stopped", sender=sender_id, code=outcome.code)
-
-
-def _suppress(brand: Brand, refused: Sequence[Outcome]) -> None:
-    """The provider says that these people opted out with it: believe it."""
-    for text in SentLog.objects.filter(id__in=[outcome.text_id for outcome in refused]):
-        consent.opt_out(
-            brand.workspace,
-            text.phone,
-            brand=brand,
-            at=clock.now(),
-            source=ConsentSource.PROVIDER,
-            reason=f"{text.error_code} from the provider",
-            evidence={"text": str(text.id)},
-        )
-
-
-def _kept_transport() -> Transport:
-    """One per process: its connections stay open from batch to batch."""
-    global _transport  # noqa: PLW0603 - it must not be made before the process forks
-    if _transport is None:
-        _transport = Transport()
-    return _transport
+    kept = [one for one in leased if one.id in chosen]
+    return gate.pass_gate(brand, token, kept, chosen) if kept else []

@@ -5,8 +5,8 @@ opt-out has committed, and two campaigns cannot both use a person's last text of
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from uuid import UUID
 
 import structlog
@@ -18,7 +18,7 @@ from campaigns.models import Campaign
 from sending import facts, outcomes, queues
 from sending.facts import Person
 from sending.gateways.base import Text
-from sending.models import Sender, SentLog, State
+from sending.models import Sender, State
 from sending.queues import Leased
 from subscribers import clock, consent
 from subscribers.models import Brand
@@ -41,9 +41,25 @@ class Departing:
 
 
 @dataclass(frozen=True, slots=True)
+class _Row:
+    """A planned text as the gate sees it: a model instance would cost more than the decision."""
+
+    id: UUID
+    subscriber_id: int | None
+    campaign_id: int | None
+    purpose: str
+    phone: str
+    body: str
+    segments: int
+    reason: str
+    expires_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class _Verdict:
-    row: SentLog
+    row: _Row
     decision: Decision
+    may_go: bool
 
 
 @transaction.atomic
@@ -56,15 +72,15 @@ def pass_gate(
     """
     consent.lock_people(one.subscriber_id for one in leased if one.subscriber_id)
     held = queues.still_held(token, [one.id for one in leased])
-    rows = list(SentLog.objects.filter(id__in=held, state=State.PLANNED).order_by("id"))
+    rows = _planned(held)
     now = clock.now()
     verdicts = _judge(brand, rows, now)
-    going = [v for v in verdicts if v.decision.action is Action.SEND]
+    going = [v for v in verdicts if v.may_go]
     departed = outcomes.depart(
         token, brand.pk, {v.row.id: senders[v.row.id].pk for v in going}, lease=queues.LEASE
     )
     _count(len(departed), now)
-    _settle_others(brand, token, [v for v in verdicts if v.decision.action is not Action.SEND], now)
+    _settle_others(brand, token, [v for v in verdicts if not v.may_go], now)
     shifted = now + brand.clock_shift
     return [
         Departing(
@@ -77,7 +93,18 @@ def pass_gate(
     ]
 
 
-def _judge(brand: Brand, rows: list[SentLog], now: dt.datetime) -> list[_Verdict]:
+def _planned(ids: Collection[UUID]) -> list[_Row]:
+    columns = ", ".join(field.name for field in fields(_Row))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {columns} FROM sending_sentlog WHERE id = ANY(%s) AND state = 'planned'"
+            " ORDER BY id",
+            [list(ids)],
+        )
+        return [_Row(*row) for row in cursor.fetchall()]
+
+
+def _judge(brand: Brand, rows: list[_Row], now: dt.datetime) -> list[_Verdict]:
     people = facts.gather(brand, {r.subscriber_id for r in rows if r.subscriber_id}, now=now)
     policies = _policies(brand, rows, now)
     remaining = _remaining_today(now)
@@ -85,43 +112,60 @@ def _judge(brand: Brand, rows: list[SentLog], now: dt.datetime) -> list[_Verdict
     for row in rows:
         person = people.get(row.subscriber_id) if row.subscriber_id else None
         decision = _decide(row, person, policies, now + brand.clock_shift)
-        if decision.action is Action.SEND:
-            if remaining <= 0:
-                decision = Decision(Action.DEFER, Reason.PLATFORM_CAP, _tomorrow(now))
-            else:
-                remaining -= 1
-                if person and row.purpose == Purpose.CAMPAIGN:
-                    person.count(row.campaign_id, now + brand.clock_shift)
-        verdicts.append(_Verdict(row, decision))
+        may_go = decision.action is Action.SEND and row.expires_at > now
+        if may_go and remaining <= 0:
+            tomorrow = _tomorrow(now) + brand.clock_shift
+            decision = Decision(Action.DEFER, Reason.PLATFORM_CAP, tomorrow)
+            may_go = False
+        elif may_go:
+            remaining -= 1
+            if person and row.purpose == Purpose.CAMPAIGN:
+                person.count(row.campaign_id, now + brand.clock_shift)
+        verdicts.append(_Verdict(row, decision, may_go))
     return verdicts
 
 
 def _decide(
-    row: SentLog,
+    row: _Row,
     person: Person | None,
     policies: Mapping[tuple[int | None, str], Policy],
     now: dt.datetime,
 ) -> Decision:
-    known = person.for_campaign(row.campaign_id) if person else NOBODY
-    return decide(known, policies[row.campaign_id, row.purpose], now)
+    """The decision; where it cannot be made that text is not sent, and the others go on."""
+    try:
+        known = person.for_campaign(row.campaign_id) if person else NOBODY
+        return decide(known, policies[row.campaign_id, row.purpose], now)
+    except Exception:
+        log.exception("decision_failed", text=row.id, campaign=row.campaign_id)
+        return Decision(Action.SKIP, Reason.ERROR)
 
 
 def _policies(
-    brand: Brand, rows: list[SentLog], now: dt.datetime
+    brand: Brand, rows: list[_Row], now: dt.datetime
 ) -> dict[tuple[int | None, str], Policy]:
     """One policy per campaign and purpose of the batch, from the rows as they are now."""
     campaigns = Campaign.objects.in_bulk({r.campaign_id for r in rows if r.campaign_id})
     kinds = {(row.campaign_id, row.purpose) for row in rows}
     return {
-        (campaign_id, purpose): policy.build(
-            brand,
-            campaigns.get(campaign_id),
-            platform_remaining=1,  # the batch's own count: `_judge`
-            today=now.date(),
-            purpose=Purpose(purpose),
-        )
+        (campaign_id, purpose): _policy(brand, campaigns.get(campaign_id), Purpose(purpose), now)
         for campaign_id, purpose in kinds
     }
+
+
+def _policy(
+    brand: Brand, campaign: Campaign | None, purpose: Purpose, now: dt.datetime
+) -> Policy:
+    rules = policy.build(
+        brand,
+        campaign,
+        platform_remaining=1,  # the batch's own count: `_judge`
+        today=now.date(),
+        purpose=purpose,
+    )
+    # A worker that was thought dead may bring a text back after its campaign was closed.
+    if campaign and campaign.status == Campaign.Status.COMPLETED:
+        return replace(rules, campaign_running=True)
+    return rules
 
 
 def _settle_others(brand: Brand, token: UUID, others: list[_Verdict], now: dt.datetime) -> None:
@@ -139,6 +183,8 @@ def _settle_others(brand: Brand, token: UUID, others: list[_Verdict], now: dt.da
             endings.append((row.id, State.CANCELLED, "campaign_cancelled"))
         elif decision.action is Action.SKIP:
             endings.append((row.id, State.SKIPPED, decision.reason))
+        elif decision.action is Action.SEND:  # too late, however right the hour is
+            endings.append((row.id, State.EXPIRED, row.reason))
         elif row.expires_at <= now or (decision.until and until > row.expires_at):
             endings.append((row.id, State.EXPIRED, decision.reason))
         else:

@@ -58,6 +58,8 @@ class Sender(models.Model):
         return f"{self.address} on {self.get_gateway_display()}"
 
     def clean(self) -> None:
+        if self.gateway not in registry.GATEWAYS:
+            return  # the field's own error says so
         missing = [
             name
             for name in registry.get(self.gateway).credential_names
@@ -143,7 +145,7 @@ class SentLog(models.Model):
     objects = TenantManager()
 
     class Meta:
-        verbose_name = "sent log"
+        verbose_name = "sent text"
         indexes = [models.Index(fields=["subscriber", "-id"], name="sentlog_of_person")]
 
     def __str__(self) -> str:
@@ -213,7 +215,6 @@ class ProviderMessage(models.Model):
     """Which text a provider's message id stands for. Beside the log, whose indexes never change."""
 
     id = models.BigAutoField(primary_key=True)
-    gateway = models.CharField(max_length=10)
     provider_id = models.CharField(max_length=64)
     sender = models.ForeignKey(
         Sender, on_delete=models.PROTECT, db_constraint=False, db_index=False

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -21,8 +22,7 @@ FORWARD = [
     State.SENT,
     State.DELIVERED,
 ]
-# Codes of outcomes that were no attempt: the worker itself, or the sender, stopped.
-NOT_TRIED = {"lease-expired", "http-401", "http-403"}
+LEASE_EXPIRED = "lease-expired"  # the worker itself stopped: no attempt
 FATE_STATES = {
     Fate.ACCEPTED: State.ACCEPTED,
     Fate.RETRY: State.PLANNED,
@@ -90,6 +90,8 @@ def depart(
     departure is on record before any call is made.
     """
     ids = list(senders)
+    if not ids:
+        return set()
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM sending_queuedtext WHERE id = ANY(%s)", [ids])
         cursor.execute(_DEPART, [token, ids, list(senders.values()), ids])
@@ -113,62 +115,75 @@ def end(endings: Iterable[tuple[UUID, str, str]]) -> None:
         cursor.execute(_END, [ids, [row[1] for row in rows], [row[2] for row in rows], ids])
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a provider answered for one text of the departure `token`."""
+
+    token: UUID
+    outcome: Outcome
+
+
 @transaction.atomic
-def record(token: UUID, outcomes: Sequence[Outcome]) -> None:
-    """Write what the provider answered for texts of one departure.
+def record(answers: Sequence[Answered], *, arrived: Collection[UUID] = ()) -> None:
+    """Write what providers answered; departures in `arrived` are answered for to the last text.
 
     Guarded by the token: a worker that outlived its lease can still tell what it knows, but only
     of texts that nobody else touched since. What was certainly not sent goes back to the queue.
+    Repeating it (the answer to COMMIT was lost) changes nothing.
     """
-    ids = [outcome.text_id for outcome in outcomes]
+    told = [answer.outcome for answer in answers]
     with connection.cursor() as cursor:
         cursor.execute(
             _RECORD,
             {
-                "token": token,
-                "ids": ids,
-                "states": [FATE_STATES[outcome.fate] for outcome in outcomes],
-                "providers": [outcome.provider_id[:64] for outcome in outcomes],
-                "bulks": [outcome.bulk_id[:64] for outcome in outcomes],
-                "codes": [outcome.code[:20] for outcome in outcomes],
-                "details": [outcome.detail[:200] for outcome in outcomes],
-                "tried": [int(outcome.code not in NOT_TRIED) for outcome in outcomes],
+                "tokens": [answer.token for answer in answers],
+                "ids": [outcome.text_id for outcome in told],
+                "states": [FATE_STATES[outcome.fate] for outcome in told],
+                "providers": [outcome.provider_id[:64] for outcome in told],
+                "bulks": [outcome.bulk_id[:64] for outcome in told],
+                "codes": [outcome.code[:20] for outcome in told],
+                "details": [outcome.detail[:200] for outcome in told],
+                "tried": [int(_was_tried(outcome)) for outcome in told],
                 "attempts": len(BACKOFF),
             },
         )
-        states = dict(cursor.fetchall())
-        _remember_provider_ids(cursor, outcomes)
-        again = [
-            outcome
-            for outcome in outcomes
-            if outcome.fate is Fate.RETRY and states.get(outcome.text_id) == State.PLANNED
-        ]
-        cursor.execute(
-            _REQUEUE,
-            {
-                "ids": [outcome.text_id for outcome in again],
-                "waits": [outcome.retry_after for outcome in again],
-                "backoff": list(BACKOFF),
-            },
-        )
+        rows = {pk: (state, sender_id) for pk, state, sender_id in cursor.fetchall()}
+        _remember_provider_ids(cursor, told, rows)
+        _queue_again(cursor, told, rows)
+        if arrived:
+            cursor.execute("DELETE FROM sending_departure WHERE token = ANY(%s)", [list(arrived)])
 
 
-def _remember_provider_ids(cursor: object, outcomes: Sequence[Outcome]) -> None:
-    known = [outcome for outcome in outcomes if outcome.provider_id]
-    cursor.execute(  # type: ignore[attr-defined]
-        _REMEMBER,
-        [
-            [outcome.provider_id[:64] for outcome in known],
-            [outcome.text_id for outcome in known],
-            [outcome.text_id for outcome in known],
-        ],
-    )
+def _was_tried(outcome: Outcome) -> bool:
+    """A refused sender says nothing about the text: it costs the text no attempt."""
+    return not (outcome.stop_sender or outcome.code == LEASE_EXPIRED)
 
 
-def arrive(token: UUID) -> None:
-    """Every text of the departure is answered for."""
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM sending_departure WHERE token = %s", [token])
+def _remember_provider_ids(
+    cursor: Any, told: Sequence[Outcome], rows: dict[UUID, tuple[str, int]]
+) -> None:
+    known = [outcome for outcome in told if outcome.provider_id and outcome.text_id in rows]
+    if known:
+        ids = [outcome.text_id for outcome in known]
+        providers = [outcome.provider_id[:64] for outcome in known]
+        cursor.execute(_REMEMBER, [providers, [rows[pk][1] for pk in ids], ids])
+
+
+def _queue_again(cursor: Any, told: Sequence[Outcome], rows: dict[UUID, tuple[str, int]]) -> None:
+    again = [
+        outcome
+        for outcome in told
+        if outcome.fate is Fate.RETRY and rows.get(outcome.text_id, ("",))[0] == State.PLANNED
+    ]
+    if again:
+        values = {
+            "ids": [outcome.text_id for outcome in again],
+            "waits": [outcome.retry_after for outcome in again],
+            "backoff": list(BACKOFF),
+        }
+        cursor.execute(_REQUEUE, values)
+        # The platform's daily cap counts what may have arrived: these did not.
+        cursor.execute(_UNCOUNT, [len(again)])
 
 
 @transaction.atomic
@@ -177,11 +192,11 @@ def lose(token: UUID, texts: Sequence[UUID]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE sending_sentlog SET state = 'unknown', reason = 'worker_lost',"
-            " changed_at = now() WHERE id = ANY(%s) AND lease_token = %s AND state = 'sending'",
+            " attempts = attempts + 1, changed_at = now() WHERE id = ANY(%s) AND lease_token = %s AND state = 'sending'",
             [list(texts), token],
         )
         lost = cursor.rowcount
-    arrive(token)
+        cursor.execute("DELETE FROM sending_departure WHERE token = %s", [token])
     return lost
 
 
@@ -283,18 +298,18 @@ _RECORD = """
         sent_at = CASE WHEN given.state IN ('planned', 'failed')
             AND text.state IN ('sending', 'unknown') THEN NULL ELSE text.sent_at END
     FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(providers)s::text[], %(bulks)s::text[],
-                %(codes)s::text[], %(details)s::text[], %(tried)s::smallint[])
-         AS given(id, state, provider_id, bulk_id, code, detail, tried)
-    WHERE text.id = given.id AND text.id = ANY(%(ids)s) AND text.lease_token = %(token)s
-    RETURNING text.id, text.state"""
+                %(codes)s::text[], %(details)s::text[], %(tried)s::smallint[], %(tokens)s::uuid[])
+         AS given(id, state, provider_id, bulk_id, code, detail, tried, token)
+    WHERE text.id = given.id AND text.id = ANY(%(ids)s) AND text.lease_token = given.token
+    RETURNING text.id, text.state, text.sender_id"""
 
 _REMEMBER = """
-    INSERT INTO sending_providermessage (gateway, provider_id, sender_id, text_id)
-    SELECT sender.gateway, given.provider_id, text.sender_id, text.id
-    FROM unnest(%s::text[], %s::uuid[]) AS given(provider_id, id)
-    JOIN sending_sentlog AS text ON text.id = given.id AND text.id = ANY(%s)
-    JOIN sending_sender AS sender ON sender.id = text.sender_id
-    ON CONFLICT DO NOTHING"""
+    INSERT INTO sending_providermessage (provider_id, sender_id, text_id)
+    SELECT * FROM unnest(%s::text[], %s::bigint[], %s::uuid[]) ON CONFLICT DO NOTHING"""
+
+_UNCOUNT = """
+    UPDATE sending_dailytotal SET sent = greatest(0, sent - %s)
+    WHERE day = (now() AT TIME ZONE 'UTC')::date"""
 
 # `backoff` is counted from 1, like `attempts` after the first.
 _REQUEUE = """

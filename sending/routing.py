@@ -24,10 +24,3 @@ def _score(person: str, sender: Sender) -> float:
     digest = hashlib.blake2b(f"{sender.pk}:{person}".encode(), digest_size=8).digest()
     uniform = (int.from_bytes(digest, "big") + 1) / (2**64 + 1)
     return -sender.weight / math.log(uniform)
-
-
-def stop(sender_id: int, reason: str) -> None:
-    """Take a sender out of use after its provider refused it; a person puts it back."""
-    Sender.objects.filter(pk=sender_id, status=Sender.Status.ACTIVE).update(
-        status=Sender.Status.STOPPED, status_reason=reason[:200]
-    )

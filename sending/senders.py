@@ -1,4 +1,4 @@
-"""A sender's state, as a person changes it. An error stops one too: `routing.stop`."""
+"""A sender's state: a person pauses and resumes it, a provider's refusal stops it."""
 
 from collections.abc import Iterable
 
@@ -12,6 +12,14 @@ CREDENTIALS: dict[str, tuple[str, ...]] = {
     name: (*gateway.credential_names, *gateway.optional_credential_names)
     for name, gateway in registry.GATEWAYS.items()
 }
+OPTIONAL: frozenset[str] = frozenset(
+    name for gateway in registry.GATEWAYS.values() for name in gateway.optional_credential_names
+)
+
+
+def offered(status: str) -> set[str]:
+    """The buttons that a sender in this state has."""
+    return {"pause"} if status == Sender.Status.ACTIVE else {"resume"}
 
 
 def pause(senders: Iterable[Sender]) -> int:
@@ -23,6 +31,13 @@ def resume(senders: Iterable[Sender]) -> int:
     """Use senders again, also those that an error stopped; answers how many were not in use."""
     resting = (Sender.Status.PAUSED, Sender.Status.STOPPED)
     return _move(senders, Sender.Status.ACTIVE, from_states=resting)
+
+
+def stop(sender_id: int, reason: str) -> None:
+    """Take a sender out of use after its provider refused it; a person puts it back."""
+    Sender.objects.filter(pk=sender_id, status=Sender.Status.ACTIVE).update(
+        status=Sender.Status.STOPPED, status_reason=reason[:200]
+    )
 
 
 def callback_url(sender: Sender) -> str:

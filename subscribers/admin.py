@@ -8,7 +8,6 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
-from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from subscribers import by_hand, search
@@ -26,6 +25,7 @@ from subscribers.models import (
     Workspace,
 )
 from subscribers.tenant_admin import (
+    LargeTable,
     LogAdmin,
     OperatorWrites,
     ReadOnly,
@@ -54,6 +54,7 @@ class MembersInline(OperatorWrites, TenantTabularInline):
     model = Membership
     autocomplete_fields = ("user",)
     verbose_name = "member"
+    show_title = False
 
 
 @admin.register(Workspace)
@@ -98,7 +99,6 @@ class ApiKeyAdmin(TenantAdmin):
     list_select_related = ("workspace",)
     search_fields = ("name", "prefix")
     autocomplete_fields = ("workspace",)
-    fields = ("name", "workspace", "brands", "expiry_date", "revoked", "prefix", "created")
     formfield_overrides = {
         models.ManyToManyField: {"widget": UnfoldAdminCheckboxSelectMultipleWidget}
     }
@@ -106,6 +106,10 @@ class ApiKeyAdmin(TenantAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         revoked = ("name", "expiry_date", "revoked") if obj and obj.revoked else ()
         return ("prefix", "created", *(("workspace",) if obj else ()), *revoked)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        asked = ("name", "workspace", "brands", "expiry_date")
+        return (*asked, "revoked", "prefix", "created") if obj else asked
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         key = None if change else ApiKey.objects.assign_key(obj)
@@ -127,7 +131,7 @@ class ContactListAdmin(TenantAdmin):
     autocomplete_fields = ("brand",)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        names = fields_of(LIST_CREDENTIALS, obj and obj.provider)
+        names = fields_of(LIST_CREDENTIALS, obj.provider if obj else None)
         own = ("brand", "provider", "list_id", "clock", "last_synced_at")
         return [(None, {"fields": own}), ("Credentials at the provider", {"fields": names})]
 
@@ -178,6 +182,7 @@ class SubscriptionsInline(ReadOnly, TenantTabularInline):
     model = Subscription
     fields = ("brand", "status", "opted_in_at", "opted_out_at")
     per_page = 10
+    show_title = False
 
 
 class ConsentEventsInline(ReadOnly, TenantTabularInline):
@@ -185,12 +190,12 @@ class ConsentEventsInline(ReadOnly, TenantTabularInline):
     fields = ("kind", "brand", "source", "occurred_at", "recorded_at")
     ordering = ("-occurred_at",)
     per_page = 10
+    show_title = False
 
 
 @admin.register(Subscriber)
-class SubscriberAdmin(Undeletable, TenantAdmin):
+class SubscriberAdmin(LargeTable, Undeletable, TenantAdmin):
     form = SubscriberForm
-    paginator = InfinitePaginator
     list_display = ("phone", "full_name", "email", "country", "state", "workspace", "created_at")
     list_filter = (
         ("status", ChoicesDropdownFilter),
@@ -199,11 +204,8 @@ class SubscriberAdmin(Undeletable, TenantAdmin):
         ("workspace", VisibleFilter),
     )
     list_select_related = ("workspace",)
-    list_per_page = 50
     search_fields = ("phone",)
     search_help_text = "Number or its start, e-mail address, or name"
-    ordering = ("-pk",)
-    sortable_by = ()
     autocomplete_fields = ("workspace",)
     inlines = (SubscriptionsInline, ConsentEventsInline)
     editable = ("name", "first_name", "last_name", "email", "postcode", "timezone")
@@ -317,16 +319,12 @@ class ConsentEventAdmin(_ByNumber, LogAdmin):
 
 
 @admin.register(Suppression)
-class SuppressionAdmin(_ByNumber, Undeletable, TenantAdmin):
+class SuppressionAdmin(_ByNumber, LargeTable, Undeletable, TenantAdmin):
     form = SuppressionForm
-    paginator = InfinitePaginator
     list_display = ("number", "scope", "workspace", "source", "reason", "created_at")
     list_filter = (("source", ChoicesDropdownFilter), ("brand", VisibleFilter))
     list_select_related = ("workspace", "brand")
     search_fields = ("phone",)
-    ordering = ("-pk",)
-    sortable_by = ()
-    list_per_page = 50
     autocomplete_fields = ("workspace", "brand")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:

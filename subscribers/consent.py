@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Value
+from django.db.models.functions import Greatest
 
 from subscribers.models import (
     Brand,
@@ -130,7 +132,16 @@ def opt_out(
     with connection.cursor() as cursor:
         cursor.execute(
             _UPSERT_SUPPRESSION,
-            [workspace.pk, brand and brand.pk, hashed, phone, source, reason[:200], at],
+            {
+                "workspace": workspace.pk,
+                "brand": brand and brand.pk,
+                "hash": hashed,
+                "phone": phone,
+                "source": source,
+                "reason": reason[:200],
+                "at": at,
+                "liftable": list(LIFTED_BY_NEWER_OPT_IN),
+            },
         )
     if subscriber:
         _leave(subscriber, brand, at)
@@ -146,7 +157,11 @@ def _leave(subscriber: Subscriber, brand: Brand | None, at: dt.datetime) -> None
         subscriptions = subscriptions.filter(brand=brand)
     else:
         Subscriber.objects.filter(pk=subscriber.pk).update(status=Subscriber.Status.OPTOUT)
-    subscriptions.update(status=Subscription.Status.OPTED_OUT, opted_out_at=at, updated_at=at)
+    subscriptions.update(
+        status=Subscription.Status.OPTED_OUT,
+        opted_out_at=Greatest("opted_out_at", Value(at)),
+        updated_at=at,
+    )
 
 
 def is_suppressed(workspace: Workspace, phone: str, brand: Brand | None) -> bool:
@@ -186,10 +201,15 @@ _LIFT_OLDER_SUPPRESSIONS = f"""
     WHERE lifted.phone_hash = given.phone_hash AND lifted.brand_id = %(brand)s
       AND lifted.source = ANY(%(liftable)s) AND lifted.created_at < given.occurred_at"""
 
-# The latest word counts: a repeated opt-out renews the date that a later opt-in must pass.
+# The latest word counts: a repeated opt-out renews the date that a later opt-in must pass. What an
+# operator or a provider said stays theirs, whoever spoke first.
 _UPSERT_SUPPRESSION = """
     INSERT INTO subscribers_suppression AS known
         (workspace_id, brand_id, phone_hash, phone, source, reason, created_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s)
+    VALUES (%(workspace)s, %(brand)s, %(hash)s, %(phone)s, %(source)s, %(reason)s, %(at)s)
     ON CONFLICT (phone_hash, brand_id) DO UPDATE
-    SET phone = EXCLUDED.phone, created_at = greatest(known.created_at, EXCLUDED.created_at)"""
+    SET phone = EXCLUDED.phone, created_at = greatest(known.created_at, EXCLUDED.created_at),
+        (source, reason) = (
+            SELECT EXCLUDED.source, EXCLUDED.reason WHERE known.source = ANY(%(liftable)s)
+            UNION ALL
+            SELECT known.source, known.reason WHERE NOT known.source = ANY(%(liftable)s))"""

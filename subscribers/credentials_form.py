@@ -4,7 +4,7 @@ The fields of every provider are declared; which of them count follows from the 
 What is left empty stays as it is stored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
@@ -21,6 +21,8 @@ class _CredentialsForm(forms.ModelForm):
 
     provider_field: str
     names: Mapping[str, tuple[str, ...]]
+    optional: frozenset[str]
+    also_written: tuple[str, ...] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -33,6 +35,7 @@ class _CredentialsForm(forms.ModelForm):
         cleaned = super().clean() or self.cleaned_data
         names = self.names.get(self._provider(), ())
         given = {name: cleaned.get(PREFIX + name, "").strip() for name in names}
+        self.also_written = ("credentials",) if any(given.values()) else ()
         merged = {name: given[name] or self.stored.get(name, "") for name in names}
         self.instance.credentials = {
             name: value for name, value in merged.items() if value and value != REMOVE
@@ -50,24 +53,29 @@ class _CredentialsForm(forms.ModelForm):
         return getattr(self.instance, self.provider_field)
 
     def _help(self, name: str) -> str:
+        optional = name in self.optional
         if self.instance.pk is None:
-            return "Stored encrypted and never shown again."
-        if self.stored.get(name):
-            return f"Set. Leave empty to keep it; {REMOVE} removes it."
-        return "Not set."
+            return ("Optional. " if optional else "") + "Stored encrypted and never shown again."
+        if not self.stored.get(name):
+            return "Not set; optional." if optional else "Not set."
+        return "Set. Leave it empty to keep it" + (f"; {REMOVE} removes it." if optional else ".")
 
 
 def credentials_form(
-    names: Mapping[str, tuple[str, ...]], *, provider_field: str
+    names: Mapping[str, tuple[str, ...]],
+    *,
+    provider_field: str,
+    optional: Iterable[str] = (),
 ) -> type[forms.ModelForm]:
     """A model form with one write-only field for each credential that any provider takes.
 
-    `names`: by provider. `provider_field`: the model's field that names the provider. The model's
-    `credentials` is set before the model is validated.
+    `names`: by provider; `optional`: those of them that a provider does without. `provider_field`:
+    the model's field that names the provider. The model's `credentials` is set before the model is
+    validated, so its `clean` says what is missing.
     """
     fields = {
         PREFIX + name: forms.CharField(
-            label=name.replace("_", " ").capitalize(),
+            label=name.replace("_", " ").capitalize().replace("Api", "API"),
             required=False,
             max_length=500,
             widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
@@ -77,7 +85,12 @@ def credentials_form(
     return type(
         "CredentialsForm",
         (_CredentialsForm,),
-        {**fields, "names": names, "provider_field": provider_field},
+        {
+            **fields,
+            "names": names,
+            "provider_field": provider_field,
+            "optional": frozenset(optional),
+        },
     )
 
 
@@ -88,22 +101,17 @@ def fields_of(names: Mapping[str, tuple[str, ...]], provider: str | None) -> tup
 
 
 def shown_when(names: Mapping[str, tuple[str, ...]], *, provider_field: str) -> dict[str, str]:
-    """Unfold's conditional fields: each credential shows for the providers that take it."""
+    """Unfold's conditional fields: each credential shows for the providers that take it.
+
+    On the page of a stored row the provider is no field any more, and all that is there shows.
+    """
+    fixed = f"typeof {provider_field} === 'undefined'"
     return {
         PREFIX + name: " || ".join(
-            f"{provider_field} == '{provider}'"
-            for provider, group in names.items()
-            if name in group
+            [fixed, *(f"{provider_field} == '{one}'" for one in names if name in names[one])]
         )
         for name in {name for group in names.values() for name in group}
     }
-
-
-def summary(row: Any, names: Mapping[str, tuple[str, ...]]) -> str:
-    """Which credentials a row has: 'user set, api_id not set'."""
-    wanted = names.get(getattr(row, "gateway", None) or getattr(row, "provider", ""), ())
-    stored = _stored(row)
-    return ", ".join(f"{name} {'set' if stored.get(name) else 'not set'}" for name in wanted)
 
 
 def _stored(row: Any) -> Mapping[str, str]:

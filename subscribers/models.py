@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 
+from subscribers.phones import mask
 from subscribers.secrets import EncryptedJSONField, phone_hash
 from subscribers.tenancy import TenantManager, TenantQuerySet
 
@@ -220,7 +221,7 @@ class Subscriber(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.phone
+        return mask(self.phone)  # it is copied into the admin's history, which outlives an erasure
 
     def save(self, **kwargs) -> None:  # type: ignore[override]
         # Derived, never edited: the hash must always be that of the number.

@@ -49,6 +49,13 @@ def refuse_unseen(row: models.Model, user: AnyUser) -> None:
         raise PermissionDenied("This belongs to a workspace that you are not a member of.")
 
 
+def written_by(form: Any) -> list[str]:
+    """The model's own fields that a form writes; `also_written` names those that it sets itself."""
+    fields = form.instance._meta.concrete_fields  # noqa: SLF001 - documented API
+    own = [field.name for field in fields if field.name in form.cleaned_data]
+    return [*own, *getattr(form, "also_written", ())]
+
+
 class VisibleFilter(RelatedDropdownFilter):
     """A list filter by a related row, offering only what the user may see."""
 
@@ -75,12 +82,15 @@ class TenantAdmin(TenantScope, ModelAdmin):
     list_filter_submit = True
     compressed_fields = True
     warn_unsaved_form = True
-    show_full_result_count = False
     show_facets = ShowFacets.NEVER
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Write what the form holds and no more: a state may have moved since it was read."""
         refuse_unseen(obj, request.user)
-        super().save_model(request, obj, form, change)
+        if change:
+            obj.save(update_fields=written_by(form))
+        else:
+            super().save_model(request, obj, form, change)
 
 
 class TenantTabularInline(TenantScope, TabularInline):
@@ -108,13 +118,18 @@ class ReadOnly(Undeletable):
         return False
 
 
-class LogAdmin(ReadOnly, TenantAdmin):
+class LargeTable:
     """A table of any size: newest first, never counted, never sorted by anything else."""
 
     paginator = InfinitePaginator
+    show_full_result_count = False
     ordering = ("-pk",)
     sortable_by = ()
     list_per_page = 50
+
+
+class LogAdmin(LargeTable, ReadOnly, TenantAdmin):
+    """A large table that only the system writes."""
 
 
 class OperatorWrites:

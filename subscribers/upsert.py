@@ -31,7 +31,8 @@ def upsert(
     now = clock.now()
     if not created:
         subscriber = Subscriber.objects.select_for_update(no_key=True).get(pk=subscriber.pk)
-        known = {"timezone": subscriber.timezone, "postcode": subscriber.postcode} | fields
+        stored = ("timezone", "postcode", "traits")
+        known = {name: getattr(subscriber, name) for name in stored} | fields
         for name, value in {**fields, **derived(phone, known), "updated_at": now}.items():
             setattr(subscriber, name, value)
         subscriber.save()

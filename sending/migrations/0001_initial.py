@@ -119,7 +119,6 @@ class Migration(migrations.Migration):
             name="ProviderMessage",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("gateway", models.CharField(max_length=10)),
                 ("provider_id", models.CharField(max_length=64)),
                 ("text_id", models.UUIDField()),
                 (

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import batched
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -17,10 +17,11 @@ from subscribers import clock, consent, phones, upsert
 from subscribers.consent import OptIn
 from subscribers.models import Brand, ConsentSource
 from subscribers.secrets import phone_hash
-from subscribers.sync.lime_xml import ListCutError
+from subscribers.sync.lime_xml import ListCutError, ListError
 
 BATCH = 1000
 DATE_FORMAT = "%m/%d/%Y %I:%M:%S %p"
+FIRST_TEXT = dt.datetime(1992, 12, 3, tzinfo=dt.UTC)  # nobody opted in before there was one
 
 
 @dataclass(slots=True)
@@ -54,12 +55,12 @@ def load(
     """Upsert the people of a list and record their opt-ins to the brand.
 
     `list_clock`: the zone that the list's dates are in. A list that breaks off is loaded as far
-    as it was read; `Report.cut` then says so.
+    as it was read; `Report.cut` then says so. Raises ListError where the clock is no time zone.
     """
     report = Report()
     seen: set[int] = set()  # numbers of this run, some 60 bytes each: the only thing that grows
     today = clock.now()
-    zone = ZoneInfo(list_clock)
+    zone = _zone(list_clock)
     for batch in batched(_until_cut(records, report), BATCH):
         rows = []
         for record in batch:
@@ -75,6 +76,15 @@ def load(
             rows.append(row)
         _store(rows, brand, report)
     return report
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ListError(
+            f"{name!r} is not a time zone: correct the clock of the contact list."
+        ) from None
 
 
 def _until_cut(records: Iterable[dict[str, str]], report: Report) -> Iterator[dict[str, str]]:
@@ -98,6 +108,8 @@ def _read(
     except ValueError:
         raise _RefusedError("opt_in_date_unreadable") from None
     opted_in_at = given.replace(tzinfo=zone)
+    if opted_in_at < FIRST_TEXT:
+        raise _RefusedError("opt_in_date_too_old")
     if opted_in_at > today + dt.timedelta(days=1):
         raise _RefusedError("opt_in_date_in_the_future")
     fields = {
@@ -151,6 +163,13 @@ def _store(rows: list[_Row], brand: Brand, report: Report) -> None:
         **{name: [row.fields[name] for row in rows] for name in _PLAIN},
     }
     with connection.cursor() as cursor:
+        # In the order of everybody who locks people; the upsert alone would lock by number.
+        cursor.execute(
+            "SELECT FROM subscribers_subscriber"
+            " WHERE workspace_id = %(workspace)s AND phone = ANY(%(phones)s)"
+            " ORDER BY id FOR NO KEY UPDATE",
+            values,
+        )
         cursor.execute(_UPSERT, values)
         touched: dict[int, bool] = dict(cursor.fetchall())
         cursor.execute(

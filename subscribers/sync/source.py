@@ -2,10 +2,11 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from urllib.parse import quote, quote_plus
 
 import requests
 from requests.exceptions import ChunkedEncodingError
@@ -15,6 +16,7 @@ from subscribers.models import ContactList
 from subscribers.sync.lime_xml import ListError
 
 TIMEOUT = (5, 60)  # seconds to connect, and between two reads
+MOST_WORDS = 4000  # bytes of a refusal that are looked at
 
 
 @contextmanager
@@ -49,7 +51,7 @@ def from_provider(contacts: ContactList) -> Iterator[BinaryIO]:
     try:
         with requests.get(url, params=parameters, stream=True, timeout=TIMEOUT) as answer:
             if answer.status_code != 200:
-                raise ListError(_refusal(answer))
+                raise ListError(_refusal(answer, contacts.credentials))
             answer.raw.decode_content = True
             yield cast(BinaryIO, _Broken(answer.raw))
     except requests.RequestException as error:
@@ -66,13 +68,21 @@ class _Broken:
 
     def read(self, size: int = -1) -> bytes:
         try:
-            return self.raw.read(size)
+            # `read` would lose what arrived since its last answer when the rest does not come.
+            return self.raw.read1(size)
         except (HTTPError, ChunkedEncodingError, OSError, EOFError, zlib.error):
             return b""
 
 
-def _refusal(answer: requests.Response) -> str:
-    words = " ".join(answer.raw.read(200, decode_content=True).decode(errors="replace").split())
+def _refusal(answer: requests.Response, credentials: Mapping[str, str]) -> str:
+    answer.raw.decode_content = True
+    told = _Broken(answer.raw).read(MOST_WORDS).decode(errors="replace")
+    for value in credentials.values():  # some servers quote the address that was asked for
+        for writing in filter(
+            None, (value, quote(value), quote(value, safe=""), quote_plus(value))
+        ):
+            told = told.replace(writing, "***")
+    words = " ".join(told.split())[:200]
     hint = (
         "check the user and api_id of the contact list"
         if answer.status_code < 500

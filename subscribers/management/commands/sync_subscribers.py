@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from subscribers import clock, tenancy
 from subscribers.models import Brand, ContactList
+from subscribers.secrets import CredentialsUnreadable
 from subscribers.sync import lime_xml, load, source
 
 FILE_CLOCK = "America/New_York"
@@ -29,7 +30,8 @@ class Command(BaseCommand):
             with _sentence(), source.from_file(file) as stream:
                 self._load(stream, found, file.name, FILE_CLOCK)
             return
-        lists = list(ContactList.objects.filter(brand=found).select_related("brand"))
+        with _sentence():
+            lists = list(ContactList.objects.filter(brand=found).select_related("brand"))
         if not lists:
             raise CommandError(f"{found} has no contact list; add one in the admin, or use --file.")
         for contacts in lists:
@@ -58,5 +60,5 @@ class _sentence:  # noqa: N801 - reads as what it does at its two uses
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, lime_xml.ListError | ImproperlyConfigured):
+        if isinstance(error, lime_xml.ListError | ImproperlyConfigured | CredentialsUnreadable):
             raise CommandError(str(error)) from None

@@ -1,0 +1,104 @@
+"""An installation to send with, and the fake carrier on the way. The books must balance afterwards."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from campaigns import policy
+from config.demo import books
+from sending import evergreen, partitions, queues
+from sending.models import Sender
+from subscribers.models import Brand
+from tests import sending_world as world
+from tests.sending.carrier.conftest import QUIET, SOON, Running, launch
+
+
+@pytest.fixture
+def installed(transactional_db: None) -> Iterator[None]:
+    """What migrations and the ticker provide, on a database that commits; an empty Valkey."""
+    policy.load_send_windows()
+    policy.platform()
+    partitions.ensure_ahead()
+    queues.valkey().flushdb()
+    evergreen._admitted_at.clear()
+    yield
+    if queues._pool is not None:
+        queues._pool.disconnect()
+        queues._pool = None
+
+
+@pytest.fixture
+def balanced(installed: None) -> Iterator[None]:
+    """After the test each planned text is in one state, and in the queue while it waits."""
+    yield
+    world.assert_books_balance()
+
+
+@pytest.fixture
+def brand(balanced: None) -> Brand:
+    return world.make_brand()
+
+
+@pytest.fixture
+def sender(brand: Brand) -> Sender:
+    return world.make_sender(brand)
+
+
+@dataclass
+class Carrier:
+    """The session's carrier as one test sees it: only what was accepted since the test began."""
+
+    running: Running
+    first_line: int
+
+    @property
+    def url(self) -> str:
+        return self.running.url
+
+    def turn(self, **knobs: Any) -> None:
+        self.running.post("/_carrier/knobs", knobs)
+
+    def accepted(self) -> list[dict[str, Any]]:
+        return self.running.entries()[self.first_line :]
+
+    def accepted_by_number(self) -> Counter[str]:
+        return Counter(entry["to"] for entry in self.accepted())
+
+    def audit(self, folder: Path) -> list[str]:
+        """Differences between the carrier's log of this test and the sent log."""
+        log = folder / "carrier.jsonl"
+        log.write_text("".join(json.dumps(line) + "\n" for line in self.accepted()))
+        return books.audit(log).differences
+
+
+@pytest.fixture(scope="session")
+def carrier_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    log = tmp_path_factory.mktemp("sending") / "log.jsonl"
+    process = launch("--port", "0", "--log", str(log), *QUIET, *SOON)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "listening on http://" in line, process.communicate()
+    yield Running(line.split()[-1], log, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+
+
+@pytest.fixture
+def provider(
+    carrier_server: Running, balanced: None, settings: Any, tmp_path: Path
+) -> Iterator[Carrier]:
+    """The fake carrier, reached by sandbox brands; afterwards its log agrees with ours."""
+    carrier_server.post("/_carrier/reset", {})
+    settings.FAKE_CARRIER_URL = carrier_server.url
+    seen = Carrier(carrier_server, len(carrier_server.entries()))
+    yield seen
+    assert seen.audit(tmp_path) == []
+    assert all(count == 1 for count in seen.accepted_by_number().values())
