@@ -83,7 +83,7 @@ class _Limited(Environment):
     (a chain of five `replace` makes a gigabyte), none raises anything but LiquidError.
     """
 
-    context_depth_limit = 5
+    context_depth_limit = 10  # four are taken before the first loop
     loop_iteration_limit = LONGEST_LOOP
     output_stream_limit = 4 * LONGEST_BODY
     local_namespace_limit = 10_000

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from redis import RedisError
@@ -12,6 +12,7 @@ from rest_framework.views import set_rollback
 
 SENTENCES = {
     "not_found": "There is no such thing here, or your key does not cover it.",
+    "too_large": "The request is too large; send less at a time.",
     "unavailable": "The service cannot answer right now; try again in a few seconds.",
 }
 
@@ -27,6 +28,8 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         error = exceptions.NotFound(SENTENCES["not_found"])
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
+    elif isinstance(error, RequestDataTooBig):
+        return Response(body(SENTENCES["too_large"], "too_large"), status=413)
     elif isinstance(error, OperationalError | RedisError):
         set_rollback()
         return Response(

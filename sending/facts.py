@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from django.db import connection
 
 from campaigns.eligibility import DAY, WEEK, Facts
+from sending import arrays
 from sending.identity import lower_bound
 from sending.models import MAY_HAVE_ARRIVED
 from subscribers.models import Brand
@@ -40,7 +41,7 @@ class Person:
 
 def gather(brand: Brand, subscriber_ids: Collection[int], *, now: dt.datetime) -> dict[int, Person]:
     """Everybody's facts by subscriber id. `now`: the database's clock; facts tell the brand's."""
-    ids = sorted(set(subscriber_ids))
+    ids = arrays.literal(sorted(set(subscriber_ids)))
     sent = _sent(brand, ids, now)
     with connection.cursor() as cursor:
         cursor.execute(_PEOPLE, [brand.name, brand.pk, brand.pk, ids])
@@ -71,7 +72,7 @@ def _person(
 
 
 def _sent(
-    brand: Brand, ids: list[int], now: dt.datetime
+    brand: Brand, ids: str, now: dt.datetime
 ) -> dict[int, list[tuple[int | None, dt.datetime]]]:
     found: dict[int, list[tuple[int | None, dt.datetime]]] = defaultdict(list)
     with connection.cursor() as cursor:
@@ -100,11 +101,11 @@ _PEOPLE = """
     CROSS JOIN (SELECT %s::text AS name, %s::bigint AS id) AS brand
     LEFT JOIN subscribers_subscription AS subscription
         ON subscription.subscriber_id = person.id AND subscription.brand_id = %s
-    WHERE person.id = ANY(%s)"""
+    WHERE person.id = ANY(%s::bigint[])"""
 
 # Sandbox, confirmation and other answers are outside the caps: only campaign texts count.
 _SENT = """
     SELECT subscriber_id, campaign_id, sent_at FROM sending_sentlog
-    WHERE subscriber_id = ANY(%s) AND id >= %s AND brand_id = %s AND sent_at > %s
+    WHERE subscriber_id = ANY(%s::bigint[]) AND id >= %s AND brand_id = %s AND sent_at > %s
       AND state = ANY(%s) AND purpose = 'campaign'
     ORDER BY sent_at"""

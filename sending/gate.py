@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from campaigns import policy
 from campaigns.eligibility import Action, Decision, Facts, Policy, Purpose, Reason, decide
 from campaigns.models import Campaign
-from sending import facts, outcomes, queues
+from sending import arrays, facts, outcomes, queues
 from sending.facts import Person
 from sending.gateways.base import Text
 from sending.models import Sender, State
@@ -97,9 +97,9 @@ def _planned(ids: Collection[UUID]) -> list[_Row]:
     columns = ", ".join(field.name for field in fields(_Row))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {columns} FROM sending_sentlog WHERE id = ANY(%s) AND state = 'planned'"
+            f"SELECT {columns} FROM sending_sentlog WHERE id = ANY(%s::uuid[]) AND state = 'planned'"
             " ORDER BY id",
-            [list(ids)],
+            [arrays.ids(ids)],
         )
         return [_Row(*row) for row in cursor.fetchall()]
 
@@ -152,9 +152,7 @@ def _policies(
     }
 
 
-def _policy(
-    brand: Brand, campaign: Campaign | None, purpose: Purpose, now: dt.datetime
-) -> Policy:
+def _policy(brand: Brand, campaign: Campaign | None, purpose: Purpose, now: dt.datetime) -> Policy:
     rules = policy.build(
         brand,
         campaign,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from sending import arrays
 from sending.gateways.base import Fate, Outcome
 from sending.models import State
 
@@ -70,15 +71,29 @@ def plan(texts: Sequence[NewText]) -> int:
         cursor.execute(
             _INSERT_QUEUE,
             [
-                [text.id for text in queued],
-                [text.brand_id for text in queued],
-                [text.campaign_id for text in queued],
-                [text.subscriber_id for text in queued],
-                [text.lane for text in queued],
-                [text.due_at for text in queued],
+                arrays.ids(text.id for text in queued),
+                arrays.literal(text.brand_id for text in queued),
+                arrays.literal(text.campaign_id for text in queued),
+                arrays.literal(text.subscriber_id for text in queued),
+                arrays.literal(int(text.lane) for text in queued),
+                arrays.literal(text.due_at for text in queued),
             ],
         )
     return len(new)
+
+
+def _columns(texts: Sequence[NewText]) -> dict[str, object]:
+    """The texts' columns as arrays; empty words and bodies need a list."""
+    columns: dict[str, object] = {}
+    for field in fields(NewText):
+        values = [getattr(text, field.name) for text in texts]
+        if field.name == "id":
+            columns[field.name] = arrays.ids(values)
+        elif field.name in ("body", "reason"):
+            columns[field.name] = values
+        else:
+            columns[field.name] = arrays.literal(values)
+    return columns
 
 
 def depart(
@@ -89,17 +104,17 @@ def depart(
     Answers the ids that departed: those that were planned. Part of the gate's transaction; their
     departure is on record before any call is made.
     """
-    ids = list(senders)
-    if not ids:
+    if not senders:
         return set()
+    ids = arrays.ids(senders)
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM sending_queuedtext WHERE id = ANY(%s)", [ids])
-        cursor.execute(_DEPART, [token, ids, list(senders.values()), ids])
+        cursor.execute("DELETE FROM sending_queuedtext WHERE id = ANY(%s::uuid[])", [ids])
+        cursor.execute(_DEPART, [token, ids, arrays.literal(senders.values()), ids])
         departed = [row[0] for row in cursor.fetchall()]
         cursor.execute(
             "INSERT INTO sending_departure (token, brand_id, texts, expires_at)"
-            " VALUES (%s, %s, %s, clock_timestamp() + %s)",
-            [token, brand_id, departed, lease],
+            " VALUES (%s, %s, %s::uuid[], clock_timestamp() + %s)",
+            [token, brand_id, arrays.ids(departed), lease],
         )
     return set(departed)
 
@@ -109,9 +124,9 @@ def end(endings: Iterable[tuple[UUID, str, str]]) -> None:
     rows = list(endings)
     if not rows:
         return
-    ids = [row[0] for row in rows]
+    ids = arrays.ids(row[0] for row in rows)
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM sending_queuedtext WHERE id = ANY(%s)", [ids])
+        cursor.execute("DELETE FROM sending_queuedtext WHERE id = ANY(%s::uuid[])", [ids])
         cursor.execute(_END, [ids, [row[1] for row in rows], [row[2] for row in rows], ids])
 
 
@@ -136,9 +151,9 @@ def record(answers: Sequence[Answered], *, arrived: Collection[UUID] = ()) -> No
         cursor.execute(
             _RECORD,
             {
-                "tokens": [answer.token for answer in answers],
-                "ids": [outcome.text_id for outcome in told],
-                "states": [FATE_STATES[outcome.fate] for outcome in told],
+                "tokens": arrays.ids(answer.token for answer in answers),
+                "ids": arrays.ids(outcome.text_id for outcome in told),
+                "states": arrays.literal(FATE_STATES[outcome.fate] for outcome in told),
                 "providers": [outcome.provider_id[:64] for outcome in told],
                 "bulks": [outcome.bulk_id[:64] for outcome in told],
                 "codes": [outcome.code[:20] for outcome in told],
@@ -166,7 +181,8 @@ def _remember_provider_ids(
     if known:
         ids = [outcome.text_id for outcome in known]
         providers = [outcome.provider_id[:64] for outcome in known]
-        cursor.execute(_REMEMBER, [providers, [rows[pk][1] for pk in ids], ids])
+        of = arrays.literal(rows[pk][1] for pk in ids)
+        cursor.execute(_REMEMBER, [providers, of, arrays.ids(ids)])
 
 
 def _queue_again(cursor: Any, told: Sequence[Outcome], rows: dict[UUID, tuple[str, int]]) -> None:
@@ -209,6 +225,10 @@ def receive(receipts: Sequence[tuple[UUID, str, str]]) -> set[UUID]:
     """
     ids = [receipt[0] for receipt in receipts]
     with connection.cursor() as cursor:
+        # In the gate's order, and by id: two that meet wait for each other in turn.
+        cursor.execute(f"{_QUEUED_OF} ORDER BY id FOR UPDATE", [ids])
+        cursor.execute(f"{_TEXTS_OF} ORDER BY id FOR NO KEY UPDATE", [ids])
+        known = {row[0] for row in cursor.fetchall()}
         cursor.execute(
             _RECEIVE,
             {
@@ -221,8 +241,7 @@ def receive(receipts: Sequence[tuple[UUID, str, str]]) -> set[UUID]:
         moved = [row[0] for row in cursor.fetchall()]
         if moved:
             cursor.execute("DELETE FROM sending_queuedtext WHERE id = ANY(%s)", [moved])
-        cursor.execute("SELECT id FROM sending_sentlog WHERE id = ANY(%s)", [ids])
-        return {row[0] for row in cursor.fetchall()}
+    return known
 
 
 def cancel_for_person(subscriber_id: int, brand_ids: Collection[int], reason: str) -> int:
@@ -247,7 +266,8 @@ def _cancel(condition: str, values: list[object], reason: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM sending_queuedtext WHERE {condition} RETURNING id", values)
         ids = [row[0] for row in cursor.fetchall()]
-        cursor.execute(_END, [ids, [State.CANCELLED] * len(ids), [reason] * len(ids), ids])
+        found = arrays.ids(ids)
+        cursor.execute(_END, [found, [State.CANCELLED] * len(ids), [reason] * len(ids), found])
     return len(ids)
 
 
@@ -272,35 +292,39 @@ _DEPART = """
     SET state = 'sending', reason = '', lease_token = %s, sender_id = given.sender_id,
         sent_at = clock_timestamp(), changed_at = now()
     FROM unnest(%s::uuid[], %s::bigint[]) AS given(id, sender_id)
-    WHERE text.id = given.id AND text.id = ANY(%s) AND text.state = 'planned'
+    WHERE text.id = given.id AND text.id = ANY(%s::uuid[]) AND text.state = 'planned'
     RETURNING text.id"""
 
 _END = """
     UPDATE sending_sentlog AS text
     SET state = given.state, reason = given.reason, changed_at = now()
     FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS given(id, state, reason)
-    WHERE text.id = given.id AND text.id = ANY(%s) AND text.state = 'planned'"""
+    WHERE text.id = given.id AND text.id = ANY(%s::uuid[]) AND text.state = 'planned'"""
 
-# A receipt may have been faster than the answer: then only what the answer adds is written.
-_RECORD = """
+# A receipt may have been faster than the answer: then only what the answer adds is written. A text
+# that goes back to the queue loses its token, so that an answer written twice counts once.
+_ATTEMPTS = "text.attempts + CASE text.state WHEN 'sending' THEN given.tried ELSE 0 END"
+_RECORD = f"""
     UPDATE sending_sentlog AS text
     SET provider_message_id = given.provider_id, bulk_id = given.bulk_id,
         error_code = given.code, error_detail = given.detail, changed_at = now(),
-        attempts = text.attempts + given.tried,
+        attempts = {_ATTEMPTS},
         state = CASE
             WHEN text.state NOT IN ('sending', 'unknown') THEN text.state
-            WHEN given.state = 'planned' AND text.attempts + given.tried >= %(attempts)s THEN 'failed'
+            WHEN given.state = 'planned' AND {_ATTEMPTS} >= %(attempts)s THEN 'failed'
             ELSE given.state END,
         reason = CASE
             WHEN text.state NOT IN ('sending', 'unknown') THEN text.reason
-            WHEN given.state = 'planned' AND text.attempts + given.tried >= %(attempts)s
+            WHEN given.state = 'planned' AND {_ATTEMPTS} >= %(attempts)s
             THEN 'too_many_attempts' ELSE '' END,
         sent_at = CASE WHEN given.state IN ('planned', 'failed')
-            AND text.state IN ('sending', 'unknown') THEN NULL ELSE text.sent_at END
+            AND text.state IN ('sending', 'unknown') THEN NULL ELSE text.sent_at END,
+        lease_token = CASE WHEN given.state = 'planned'
+            AND text.state IN ('sending', 'unknown') THEN NULL ELSE text.lease_token END
     FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(providers)s::text[], %(bulks)s::text[],
                 %(codes)s::text[], %(details)s::text[], %(tried)s::smallint[], %(tokens)s::uuid[])
          AS given(id, state, provider_id, bulk_id, code, detail, tried, token)
-    WHERE text.id = given.id AND text.id = ANY(%(ids)s) AND text.lease_token = given.token
+    WHERE text.id = given.id AND text.id = ANY(%(ids)s::uuid[]) AND text.lease_token = given.token
     RETURNING text.id, text.state, text.sender_id"""
 
 _REMEMBER = """
@@ -320,9 +344,11 @@ _REQUEUE = """
                coalesce(given.wait, 0),
                (%(backoff)s::int[])[greatest(text.attempts, 1)] * (0.8 + 0.4 * random())))
     FROM unnest(%(ids)s::uuid[], %(waits)s::float8[]) AS given(id, wait)
-    JOIN sending_sentlog AS text ON text.id = given.id AND text.id = ANY(%(ids)s)
+    JOIN sending_sentlog AS text ON text.id = given.id AND text.id = ANY(%(ids)s::uuid[])
     ON CONFLICT (id) DO NOTHING"""
 
+_QUEUED_OF = "SELECT id FROM sending_queuedtext WHERE id = ANY(%s)"
+_TEXTS_OF = "SELECT id FROM sending_sentlog WHERE id = ANY(%s)"
 _RECEIVE = """
     UPDATE sending_sentlog AS text
     SET state = given.state, changed_at = now(), reason = '',
@@ -333,7 +359,7 @@ _RECEIVE = """
                AS told(id, state, code)
           ORDER BY id, CASE state WHEN 'undelivered' THEN 99 ELSE
               array_position(%(order)s::text[], state) END DESC) AS given
-    WHERE text.id = given.id AND text.id = ANY(%(ids)s)
+    WHERE text.id = given.id AND text.id = ANY(%(ids)s::uuid[])
       AND array_position(%(order)s::text[], text.state::text) IS NOT NULL
       AND text.state <> 'delivered'
       AND (given.state = 'undelivered' OR array_position(%(order)s::text[], given.state)

@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db import connection
 from rq import Queue
 
+from sending import arrays
+
 RINGING = "carillon:ringing"  # sorted set: brand ids by the time of their first ring
 DRAIN = "sending.dispatch.drain"
 LEASE = dt.timedelta(seconds=60)
@@ -89,7 +91,8 @@ def put_off(token: UUID, until: Sequence[tuple[UUID, dt.datetime]]) -> None:
     if not until:
         return
     with connection.cursor() as cursor:
-        cursor.execute(_PUT_OFF, [[u[0] for u in until], [u[1] for u in until], token])
+        ids, moments = zip(*until, strict=True)
+        cursor.execute(_PUT_OFF, [arrays.ids(ids), arrays.literal(moments), token])
 
 
 def give_back(token: UUID, ids: Sequence[UUID], *, seconds: float) -> None:
@@ -98,8 +101,8 @@ def give_back(token: UUID, ids: Sequence[UUID], *, seconds: float) -> None:
         cursor.execute(
             "UPDATE sending_queuedtext SET lease_token = NULL,"
             " due_at = clock_timestamp() + make_interval(secs => %s)"
-            " WHERE id = ANY(%s) AND lease_token = %s",
-            [seconds, list(ids), token],
+            " WHERE id = ANY(%s::uuid[]) AND lease_token = %s",
+            [seconds, arrays.ids(ids), token],
         )
 
 
@@ -107,9 +110,9 @@ def still_held(token: UUID, ids: Sequence[UUID]) -> set[UUID]:
     """Which of these texts the lease still holds; they stay locked until the transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id FROM sending_queuedtext WHERE id = ANY(%s) AND lease_token = %s"
+            "SELECT id FROM sending_queuedtext WHERE id = ANY(%s::uuid[]) AND lease_token = %s"
             " ORDER BY id FOR UPDATE",
-            [list(ids), token],
+            [arrays.ids(ids), token],
         )
         return {row[0] for row in cursor.fetchall()}
 

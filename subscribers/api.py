@@ -1,5 +1,7 @@
 """`POST /api/subscribers`: the request schema and the answers of the first seed document."""
 
+import math
+import re
 from typing import Any
 
 import structlog
@@ -7,7 +9,7 @@ from django.db import transaction
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -16,6 +18,26 @@ from subscribers import phones, upsert
 from subscribers.models import Brand, Subscriber, Subscription
 
 log = structlog.get_logger("carillon.subscribers")
+
+MOST_LEVELS = 20
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+
+
+def storable(traits: dict[str, Any]) -> None:
+    """Refuse what PostgreSQL's jsonb cannot hold: NUL, half characters, infinite numbers."""
+    waiting: list[tuple[Any, int]] = [(traits, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > MOST_LEVELS:
+            raise ValidationError(f"This is nested more than {MOST_LEVELS} levels deep.")
+        if isinstance(value, dict):
+            waiting += [(inner, depth + 1) for pair in value.items() for inner in pair]
+        elif isinstance(value, list):
+            waiting += [(inner, depth + 1) for inner in value]
+        elif isinstance(value, str) and _UNSTORABLE.search(value):
+            raise ValidationError("This holds a character that cannot be stored.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValidationError("This holds a number that is too large.")
 
 
 class SubscriberRequest(serializers.Serializer):
@@ -62,7 +84,7 @@ class SubscriberRequest(serializers.Serializer):
     acq_term = serializers.CharField(required=False, allow_blank=True, max_length=200)
     acq_content = serializers.CharField(required=False, allow_blank=True, max_length=200)
     form_title = serializers.CharField(required=False, allow_blank=True, max_length=200)
-    traits = serializers.DictField(required=False)
+    traits = serializers.DictField(required=False, validators=[storable])
     timezone = serializers.CharField(required=False, allow_blank=True, max_length=40)
 
 
@@ -89,7 +111,10 @@ class SubscriberUpsert(APIView):
 
     @extend_schema(request=SubscriberRequest, responses=SubscriberAnswer)
     def post(self, request: Request) -> Response:
-        data = request.data
+        try:
+            data = request.data
+        except RecursionError:
+            raise ParseError("The JSON is nested too deeply.") from None
         if not isinstance(data, dict):
             raise ValidationError("Send one JSON object.")
         if not data.get("phone"):

@@ -45,7 +45,7 @@ def lock_people(subscriber_ids: Iterable[int]) -> None:
     """Lock subscribers until the transaction ends, in one order, so that two never deadlock."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id FROM subscribers_subscriber WHERE id = ANY(%s) ORDER BY id"
+            "SELECT id FROM subscribers_subscriber WHERE id = ANY(%s::bigint[]) ORDER BY id"
             " FOR NO KEY UPDATE",
             [sorted(set(subscriber_ids))],
         )

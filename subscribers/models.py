@@ -76,6 +76,7 @@ class Brand(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     tenant_path = "workspace"
+    brand_path = "pk"
     objects = TenantManager()
 
     class Meta:

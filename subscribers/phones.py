@@ -134,7 +134,8 @@ def parse(raw: str, *, default_region: str = "US") -> Phone:
         return _parse_slowly(text, default_region)
     except InvalidPhone:
         prefix = _INTERNATIONAL_PREFIX.match(text)
-        if prefix is None:
+        # Ten digits that start with 00 are a mistyped national number, not one of the Falklands.
+        if prefix is None or len(_NON_DIGITS.sub("", text[prefix.end() :])) < 10:
             raise
     return _parse_slowly("+" + text[prefix.end() :], default_region)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.permissions import BasePermission
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class TenantQuerySet(models.QuerySet):
     """Rows of a model that names its path to the workspace (`tenant_path`).
 
-    `brand_path` (default: found from the fields) is the path to the brand, where a row has one.
+    `brand_path` (default: the field `brand`) is the path to the brand, where a row has one. A row
+    that belongs to no brand is not seen by a key of some brands.
     """
 
     def for_user(self, user: AbstractBaseUser) -> TenantQuerySet:
@@ -34,7 +35,7 @@ class TenantQuerySet(models.QuerySet):
         """What an API key may see: its workspace, or only its brands where it names any."""
         rows = self.filter(**{self._tenant_path(): key.workspace_id})
         brands = list(key.brands.values_list("pk", flat=True))
-        brand_path = getattr(self.model, "brand_path", None)
+        brand_path = self._brand_path()
         if brands and brand_path:
             rows = rows.filter(**{f"{brand_path}__in": brands})
         return rows
@@ -44,6 +45,11 @@ class TenantQuerySet(models.QuerySet):
         if path is None:
             raise ImproperlyConfigured(f"{self.model.__name__} does not name its tenant_path.")
         return path
+
+    def _brand_path(self) -> str | None:
+        fields = self.model._meta.fields  # noqa: SLF001 - documented API
+        default = "brand" if any(field.name == "brand" for field in fields) else None
+        return getattr(self.model, "brand_path", default)
 
 
 TenantManager = models.Manager.from_queryset(TenantQuerySet)
@@ -78,7 +84,9 @@ class HasApiKey(BasePermission):
     message = "Send your key in the header: Authorization: Api-Key <key>."
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return request.auth is not None
+        if request.auth is None:
+            raise NotAuthenticated(self.message)  # DRF would answer in words of its own
+        return True
 
 
 def brand_named(name: str) -> Any:

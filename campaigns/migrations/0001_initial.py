@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 (
                     "starts_at",
                     models.DateTimeField(
-                        blank=True, help_text="Empty: as soon as it is launched.", null=True
+                        blank=True, help_text="In UTC. Empty: as soon as it is launched.", null=True
                     ),
                 ),
                 (

@@ -238,7 +238,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "sent log",
+                "verbose_name": "sent text",
             },
         ),
         migrations.CreateModel(

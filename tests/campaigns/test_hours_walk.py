@@ -22,14 +22,14 @@ SECOND = dt.timedelta(seconds=1)
 FULL = os.environ.get("FULL_WALK") == "1"
 WIDE = parse_span("00:00-23:59")
 
-# Clock changes (United States, Europe, Australia, New Zealand), ends of years, the leap day, and
-# holidays that some rows of send_windows.csv close: with the day before and the day after.
-DAYS = (
+# Clock changes (United States, Europe, Australia, New Zealand), ends of years and the leap day: with
+# the day before and the day after. And holidays that some rows of send_windows.csv close.
+TURNING_DAYS = (
     *("2027-03-14", "2027-11-07", "2028-03-12", "2028-11-05", "2027-03-28", "2027-10-31"),
     *("2028-03-26", "2027-04-04", "2027-09-26", "2027-10-03"),
     *("2027-01-01", "2028-01-01", "2028-12-31", "2028-02-29"),
-    *("2027-07-04", "2027-07-14", "2027-08-09", "2027-04-26", "2027-11-25", "2028-06-19"),
 )
+HOLIDAYS = ("2027-07-04", "2027-07-14", "2027-08-09", "2027-04-26", "2027-11-25", "2028-06-19")
 
 
 def _phones() -> Iterator[Phone]:
@@ -53,9 +53,13 @@ def _days() -> list[int]:
     every = range((STEPS - AHEAD) // 96)
     if FULL:
         return list(every)
-    known = [(dt.date.fromisoformat(day) - BEGIN.date()).days for day in DAYS]
-    near = {day + beside for day in known for beside in (-1, 0, 1)} & set(every)
-    return sorted(near | set(random.Random(20270101).sample(every, 10)))
+    near = {day + beside for day in map(_since, TURNING_DAYS) for beside in (-1, 0, 1)}
+    some = random.Random(20270101).sample(every, 6)
+    return sorted((near & set(every)) | set(map(_since, HOLIDAYS)) | set(some))
+
+
+def _since(day: str) -> int:
+    return (dt.date.fromisoformat(day) - BEGIN.date()).days
 
 
 def _law(row: dict[str, str]) -> Law:

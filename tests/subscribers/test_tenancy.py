@@ -1,0 +1,166 @@
+"""The wall between tenants, for every model there is: a new one is behind it or fails here."""
+
+import uuid
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from django.utils import timezone
+
+from campaigns.models import BrandPolicy
+from sending.models import DailyTotal, EvergreenTurn
+from subscribers import tenancy
+from subscribers.models import ApiKey, Brand, Membership, Subscriber, Workspace
+from tests import admin_rows
+from tests.subscribers.conftest import make_brand, make_key
+
+OURS = ("subscribers", "campaigns", "sending", "tracking")
+
+# Rules and counters of the whole installation, and what neither the admin nor the API reaches.
+BEHIND_NO_WALL = {
+    "campaigns.PlatformPolicy",
+    "campaigns.LegalWindow",
+    "sending.DailyTotal",
+    "sending.ProviderMessage",  # found by provider id and sender, from a receipt's own address
+}
+# What is of a workspace and of none of its brands.
+OF_NO_BRAND = {Workspace, Membership, ApiKey, Subscriber}
+
+tenant_models = [
+    model
+    for model in apps.get_models()
+    if model._meta.app_label in OURS and hasattr(model, "tenant_path")
+]
+every_model = pytest.mark.parametrize("model", tenant_models, ids=lambda model: model._meta.label)
+every_model_of_a_brand = pytest.mark.parametrize(
+    "model",
+    [model for model in tenant_models if model not in OF_NO_BRAND],
+    ids=lambda model: model._meta.label,
+)
+
+
+def rows_of_a_tenant(mark: str, number: int) -> admin_rows.Rows:
+    rows = admin_rows.tenant(mark, number)
+    turn = {"brand": rows[Brand], "subscriber": rows[Subscriber], "next_at": timezone.now()}
+    return {EvergreenTurn: EvergreenTurn.objects.create(**turn)} | rows
+
+
+@pytest.fixture
+def ours(db: None) -> admin_rows.Rows:
+    return rows_of_a_tenant("aardvark", 1)
+
+
+@pytest.fixture
+def theirs(ours: admin_rows.Rows) -> admin_rows.Rows:
+    return rows_of_a_tenant("zebra", 2)
+
+
+def key_of(row: models.Model, *brands: Brand) -> ApiKey:
+    return ApiKey.objects.get_from_key(make_key(row.workspace, *brands))
+
+
+def ids(rows: models.QuerySet) -> set[object]:
+    return set(rows.values_list("pk", flat=True))
+
+
+def workspaces(rows: models.QuerySet) -> set[object]:
+    """The workspaces that rows belong to, by the path that their model names."""
+    return set(rows.values_list(rows.model.tenant_path, flat=True))
+
+
+def test_every_model_of_ours_is_behind_the_wall_or_listed_with_its_reason() -> None:
+    ours = [model for model in apps.get_models() if model._meta.app_label in OURS]
+    open_to_all = {model._meta.label for model in ours if not hasattr(model, "tenant_path")}
+    through_tables = {model._meta.label for model in ours if model._meta.auto_created}
+
+    assert open_to_all - through_tables == BEHIND_NO_WALL
+
+
+@every_model
+def test_a_user_sees_the_rows_of_his_workspaces_alone(
+    model: type[models.Model], ours: admin_rows.Rows, theirs: admin_rows.Rows
+) -> None:
+    seen = model.objects.for_user(ours[User])
+
+    assert ours[model].pk in ids(seen)
+    assert theirs[model].pk not in ids(seen)
+    assert workspaces(seen) == {ours[Workspace].pk}
+
+
+@every_model
+def test_a_user_of_no_workspace_sees_nothing(
+    model: type[models.Model], ours: admin_rows.Rows
+) -> None:
+    stranger = User.objects.create_user("stranger", is_staff=True)
+
+    assert not model.objects.for_user(stranger).exists()
+
+
+@every_model
+def test_a_superuser_sees_every_workspace(
+    model: type[models.Model], ours: admin_rows.Rows, theirs: admin_rows.Rows
+) -> None:
+    operator = User.objects.create_superuser("operator")
+
+    assert {ours[model].pk, theirs[model].pk} <= ids(model.objects.for_user(operator))
+
+
+@every_model
+def test_a_key_sees_the_rows_of_its_workspace_alone(
+    model: type[models.Model], ours: admin_rows.Rows, theirs: admin_rows.Rows
+) -> None:
+    seen = model.objects.for_key(key_of(ours[Brand]))
+
+    assert ours[model].pk in ids(seen)
+    assert workspaces(seen) == {ours[Workspace].pk}
+
+
+@every_model_of_a_brand
+def test_a_key_of_one_brand_sees_nothing_of_another_brand_of_its_workspace(
+    model: type[models.Model], ours: admin_rows.Rows
+) -> None:
+    other = make_brand(ours[Workspace], "other")
+
+    assert ours[model].pk in ids(model.objects.for_key(key_of(other, ours[Brand], other)))
+    assert ours[model].pk not in ids(model.objects.for_key(key_of(other, other)))
+
+
+def test_a_key_that_names_a_brand_of_another_workspace_does_not_see_it(
+    ours: admin_rows.Rows, theirs: admin_rows.Rows
+) -> None:
+    key = key_of(ours[Brand], theirs[Brand])
+
+    assert not BrandPolicy.objects.for_key(key).exists()
+
+
+def test_who_is_not_signed_in_is_never_asked_about() -> None:
+    with pytest.raises(AttributeError):
+        Brand.objects.for_user(AnonymousUser())
+
+
+def test_a_model_that_names_no_path_is_refused(ours: admin_rows.Rows) -> None:
+    rows = tenancy.TenantQuerySet(DailyTotal)
+
+    with pytest.raises(ImproperlyConfigured, match="DailyTotal does not name its tenant_path"):
+        rows.for_user(ours[User])
+
+
+def test_brands_are_found_by_slug_or_by_workspace_and_slug(ours: admin_rows.Rows) -> None:
+    assert tenancy.brand_named("aardvark1") == ours[Brand]
+    assert tenancy.brand_named("aardvark1/aardvark1") == ours[Brand]
+
+
+@pytest.mark.parametrize("name", ["", "/", "zebra2/aardvark1", "aardvark1/", "AARDVARK1"])
+def test_a_brand_that_is_not_there_is_a_sentence_with_those_that_are(
+    ours: admin_rows.Rows, name: str
+) -> None:
+    with pytest.raises(LookupError, match=r"There is no brand .*; there are: aardvark1\.$"):
+        tenancy.brand_named(name)
+
+
+@pytest.mark.django_db
+def test_without_any_brand_the_sentence_says_so() -> None:
+    with pytest.raises(LookupError, match="there are: none yet"):
+        tenancy.brand_named(str(uuid.uuid4()))
