@@ -8,26 +8,67 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 
-_PHONE = re.compile(r"(?<![\w.:-])(\+\d{1,4}|\b1)(\d{2,9})(\d{4})(?![\w:-])")
-_SECRET_PARAMETER = re.compile(r"((?:user|api_id|key|token|password|secret)=)[^&\s\"']+", re.I)
-_NEVER = {"body", "credentials", "authorization", "password", "token", "secret"}
+from subscribers import phones
+
+# A number as people, providers, databases and addresses write it. Ids come first, to be left alone.
+_AMERICAN = r"\(?[2-9]\d\d\)?[ .-]{0,2}\d{3}[ .-]?\d{4}"
+_PHONE = re.compile(
+    r"(?P<id>\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b)"
+    r"|(?:\+|%2B|(?<!\w)(?:00|011)(?=[1-9]))"
+    rf"(?P<whole>1[ .-]{{0,2}}{_AMERICAN}|[1-9]\d{{8,14}}|[1-9](?:[ .-]?\d){{6,14}})(?!\d)"
+    rf"|(?<!\w)(?<!\d\.)(?:(?:1[ .-]{{0,2}})?{_AMERICAN}|\d{{11,15}})(?!\w|\.\d)",
+    re.IGNORECASE,
+)
+_SECRETS = (
+    re.compile(
+        r"((?:user|api_id|key|token|password|secret)[\"']?\s?[=:]\s?[\"']?)[^&\s\"',;)}]+", re.I
+    ),
+    re.compile(r"(\b(?:api-key|basic|bearer) )[^\s\"',]+", re.I),
+    re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)"),
+)
+_NEVER = {"body", "credentials", "authorization", "api_id", "password", "token", "secret"}
+_AS_THEY_ARE = {"timestamp", "level", "logger"}
 
 
 def mask(text: str) -> str:
     """The text with the middle of every phone number, and every secret in an address, hidden."""
-    text = _SECRET_PARAMETER.sub(r"\1***", text)
-    return _PHONE.sub(lambda found: f"{found[1]}***{found[3]}", text)
+    for secret in _SECRETS:
+        text = secret.sub(r"\1***", text)
+    return _PHONE.sub(_mask_number, text)
+
+
+def _mask_number(found: re.Match[str]) -> str:
+    if found["id"]:
+        return found[0]
+    digits = "".join(re.findall(r"\d", found["whole"] or found[0]))
+    return phones.mask(f"+{digits}") if found["whole"] else f"***{digits[-4:]}"
 
 
 def _mask_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if key in _NEVER:
-            event[key] = "***"
-        elif isinstance(value, str) and key not in ("timestamp", "level", "logger"):
-            event[key] = mask(value)
+        if key not in _AS_THEY_ARE and not key.startswith("_"):
+            event[key] = _masked(key, value)
     return event
+
+
+def _masked(key: object, value: Any) -> Any:
+    """A field's value without numbers and secrets, however deep they are; itself is not changed."""
+    if str(key).lower() in _NEVER:
+        return "***"
+    if isinstance(value, dict):
+        return {inner: _masked(inner, one) for inner, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_masked("", one) for one in value]
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    text = value if isinstance(value, str) else repr(value)
+    masked = mask(text)
+    return value if isinstance(value, int) and masked == text else masked
 
 
 def _add_logger_name(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -50,6 +91,11 @@ SHARED: list[Any] = [
 
 def configure(options: dict[str, Any]) -> None:
     """Django calls this with settings.LOGGING: `level` is the only option."""
+    level = options.get("level", "INFO")
+    if level not in logging.getLevelNamesMapping():
+        raise ImproperlyConfigured(
+            "LOG_LEVEL is wrong: use DEBUG, INFO, WARNING, ERROR or CRITICAL."
+        )
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -76,7 +122,7 @@ def configure(options: dict[str, Any]) -> None:
                 }
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-            "root": {"handlers": ["stderr"], "level": options.get("level", "INFO")},
+            "root": {"handlers": ["stderr"], "level": level},
             "loggers": {
                 "rq": {"level": "WARNING"},
                 "rq.worker": {"level": "WARNING"},

@@ -67,21 +67,22 @@ class Step(Enum):
 def _step(brand: Brand, pipeline: Pipeline) -> Step:
     """Write down what came back; while the network keeps up, claim a batch and let it depart."""
     pipeline.write()
-    if pipeline.waiting >= BATCH:
-        pipeline.write(wait=NEWS_WAIT)
-        return Step.HELD_BACK
     senders = routing.active_senders(brand)
     if not senders:
         log.warning("no_sender", brand=brand.slug)
         return Step.NOTHING_DUE
-    grants, wait = _grants(senders)
+    room = min(BATCH, pipeline.room(senders))
+    if room <= 0:
+        pipeline.write(wait=NEWS_WAIT)
+        return Step.HELD_BACK
+    grants, wait = _grants(senders, room)
     if not any(grants.values()):
         pipeline.write(wait=wait)
         return Step.HELD_BACK
     used: dict[int, int] = dict.fromkeys(grants, 0)
     lease_began = time.monotonic()
     try:
-        token, leased = queues.claim(brand.pk, at_most=min(BATCH, sum(grants.values())))
+        token, leased = queues.claim(brand.pk, at_most=min(room, sum(grants.values())))
         departing = _depart(brand, token, leased, senders, grants)
         for one in departing:
             used[one.sender_id] += one.segments
@@ -93,12 +94,12 @@ def _step(brand: Brand, pipeline: Pipeline) -> Step:
     return Step.SENT if leased else Step.NOTHING_DUE
 
 
-def _grants(senders: Sequence[Sender]) -> tuple[dict[int, int], float]:
+def _grants(senders: Sequence[Sender], want: int) -> tuple[dict[int, int], float]:
     """Segments that each sender may send now, and the seconds until one may again."""
     grants: dict[int, int] = {}
     wait = 0.2
     for sender in senders:
-        grants[sender.pk], pause = limits.take(sender, BATCH)
+        grants[sender.pk], pause = limits.take(sender, want)
         wait = min(wait, max(pause, 0.005))
     return grants, wait
 

@@ -3,8 +3,13 @@
 When Valkey cannot be reached nothing is granted: sending stops rather than exceed a rate.
 """
 
+import redis
+import structlog
+
 from sending.models import Sender
 from sending.queues import valkey
+
+log = structlog.get_logger("carillon.limits")
 
 # A sender that rested may send this many seconds' worth at once.
 BURST_SECONDS = 1
@@ -39,11 +44,17 @@ def take(sender: Sender, want: int) -> tuple[int, float]:
 
 
 def settle(sender: Sender, *, granted: int, used: int) -> None:
-    """Correct a grant by what was really used: more is charged, less is given back."""
-    if used < granted:
-        _run(sender, used - granted)
-    elif used > granted:
-        _charge(sender, used - granted)
+    """Correct a grant by what was really used: more is charged, less is given back.
+
+    Its texts have departed by now, so Valkey being away must not stop them.
+    """
+    try:
+        if used < granted:
+            _run(sender, used - granted)
+        elif used > granted:
+            _charge(sender, used - granted)
+    except redis.RedisError:
+        log.warning("valkey_away", sender=sender.pk)
 
 
 def _run(sender: Sender, want: int) -> tuple[int, int]:

@@ -33,6 +33,7 @@ log = structlog.get_logger("carillon.pipeline")
 
 BATCH = 500
 MOST_IN_FLIGHT = 1000  # calls of one process; each sender has its own, lower limit
+MOST_IN_DOUBT = 2000  # departed texts of one sender and process that have no answer yet
 CALL_TIMEOUT = 20.0  # seconds for one whole call
 SPARE = 10.0  # seconds of the lease that are left for writing the last answers down
 RECORD_EVERY = 0.25  # seconds: answers wait at most this long to be written down
@@ -63,7 +64,7 @@ class _Wire:
 
     def __init__(self) -> None:
         self.closed = False
-        self.started = 0  # texts whose call has started
+        self.landed = 0  # texts whose call has ended
         self.answers: deque[tuple[_Batch, Outcome]] = deque()
         self.news = threading.Event()
         self._ready: dict[int, deque[Call]] = {}
@@ -89,6 +90,7 @@ class _Wire:
             else:
                 told = flight.gateway.read(call, answer)
             self.answers.extend((flight.batch, outcome) for outcome in told)
+            self.landed += len(call.texts)
             if len(self.answers) >= BATCH:
                 self.news.set()
 
@@ -102,7 +104,6 @@ class _Wire:
             for _ in range(min(free, len(ready))):
                 call = ready.popleft()
                 self._flying[sender_id] += 1
-                self.started += len(call.texts)
                 taken.append(call)
         return taken
 
@@ -122,10 +123,18 @@ class Pipeline:
         self._written = time.monotonic()
         self.handed_over = 0
 
-    @property
-    def waiting(self) -> int:
-        """Texts that have departed and whose call has not started."""
-        return self.handed_over - self._wire.started
+    def room(self, of: Sequence[Sender]) -> int:
+        """How many more texts may depart: what the senders' calls can carry, and a quarter more.
+
+        Every departed text that has no answer is in doubt when the process dies, so no more depart
+        than keep the network busy. 0 until there is room for a batch that is worth its queries.
+        """
+        carried = sum(
+            min(sender.in_flight * registry.get(sender.gateway).texts_per_call, MOST_IN_DOUBT)
+            for sender in of
+        )
+        room = carried + carried // 4 + 1 - (self.handed_over - self._wire.landed)
+        return room if room >= min(BATCH, carried // 2) else 0
 
     def send(
         self, token: UUID, departing: Sequence[Departing], by_id: Mapping[int, Sender],

@@ -4,12 +4,14 @@ The ticker calls `plan_due` again and again; each call plans a part and notes ho
 the same transaction, so a killed planner goes on where it was.
 """
 
+import contextlib
 import datetime as dt
 import time
 from collections.abc import Sequence
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from campaigns import content, lifecycle, policy, runs
 from campaigns.eligibility import Action, Decision, Policy, Purpose, Reason, decide
@@ -33,6 +35,9 @@ def plan_due(budget: float = BUDGET_SECONDS) -> int:
     until = time.monotonic() + budget
     planned = 0
     for campaign in _being_planned():
+        if not _messages(campaign).exists():
+            _pause_for_want_of_a_message(campaign)
+            continue
         run = runs.open_broadcast(campaign, now=clock.now())
         while run.planned_at is None and time.monotonic() < until:
             planned += plan_chunk(run)
@@ -62,10 +67,23 @@ def _being_planned() -> Sequence[Campaign]:
     )
 
 
+def _messages(campaign: Campaign) -> QuerySet[Message]:
+    return campaign.messages.filter(weight__gt=0).order_by("pk")
+
+
+def _pause_for_want_of_a_message(campaign: Campaign) -> None:
+    """Its last message was taken out of use since it was launched: a person must look."""
+    with contextlib.suppress(lifecycle.NotAllowed):  # somebody was faster
+        lifecycle.pause(campaign, "It has no message to send.")
+        log.warning("campaign_without_message", campaign=campaign.pk)
+
+
 @transaction.atomic
 def plan_chunk(run: Run) -> int:
     """Plan the next people of a run's audience; answers how many texts were new."""
-    run = Run.objects.select_for_update().select_related("campaign", "brand").get(pk=run.pk)
+    # The run alone: a locked brand would hold up its departures.
+    runs_alone = Run.objects.select_for_update(of=("self",))
+    run = runs_alone.select_related("campaign", "brand").get(pk=run.pk)
     now = clock.now()
     ids = _next_people(run)
     if not ids:
@@ -73,7 +91,7 @@ def plan_chunk(run: Run) -> int:
         return 0
     rules = policy.build(run.brand, run.campaign, platform_remaining=1, today=now.date())
     people = facts.gather(run.brand, ids, now=now)
-    messages = list(run.campaign.messages.filter(weight__gt=0).order_by("pk"))
+    messages = list(_messages(run.campaign))
     lifetime = policy.platform().text_lifetime
     texts = [
         plan_text(

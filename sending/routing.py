@@ -9,10 +9,16 @@ from subscribers.models import Brand
 
 
 def active_senders(brand: Brand) -> list[Sender]:
-    """The brand's senders that may be used now."""
-    return list(
+    """The brand's senders that may be used now.
+
+    Raises ImproperlyConfigured for a provider without an address: now, not when texts departed.
+    """
+    senders = list(
         Sender.objects.filter(brand=brand, status=Sender.Status.ACTIVE, weight__gt=0).order_by("pk")
     )
+    for sender in senders:
+        brand.provider_url(sender.gateway)
+    return senders
 
 
 def sender_for(person: str, senders: Sequence[Sender]) -> Sender:

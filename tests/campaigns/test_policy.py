@@ -230,6 +230,37 @@ def test_edited_caps_and_hours_are_decided_by(brand: Brand, campaign: Campaign) 
     assert written(built.brand_hours.on(TODAY)) == "10:30-18:00"
 
 
+def test_edited_hours_are_decided_by_at_once(brand: Brand) -> None:
+    noon, evening = NOW, NOW + dt.timedelta(hours=7)  # 12:00 and 19:00 in New York
+    assert [decide(facts(), rules(brand), at).reason for at in (noon, evening)] == [Reason.OK] * 2
+
+    LegalWindow.objects.filter(jurisdiction="US").update(weekdays="08:00-19:00")
+    assert decide(facts(), rules(brand), noon).reason is Reason.OK
+    assert decide(facts(), rules(brand), evening).reason is Reason.OUTSIDE_HOURS
+
+    BrandPolicy.objects.filter(brand=brand).update(opens=dt.time(13))
+    assert decide(facts(), rules(brand), noon).reason is Reason.OUTSIDE_HOURS
+
+
+def test_brands_with_different_hours_are_decided_by_their_own(brand: Brand) -> None:
+    late = Brand.objects.create(workspace=brand.workspace, slug="late", name="Late")
+    rules(late)
+    BrandPolicy.objects.filter(brand=late).update(opens=dt.time(13))
+
+    for _ in range(2):
+        assert decide(facts(), rules(brand), NOW).reason is Reason.OK
+        assert decide(facts(), rules(late), NOW).reason is Reason.OUTSIDE_HOURS
+
+
+def test_a_rule_of_tomorrow_changes_no_decision_of_today(brand: Brand) -> None:
+    law("US", TODAY + ONE_DAY, weekdays="13:00-19:00")
+
+    assert decide(facts(), rules(brand), NOW).reason is Reason.OK
+    tomorrow = rules(brand, today=TODAY + ONE_DAY)
+    assert decide(facts(), tomorrow, NOW + ONE_DAY).reason is Reason.OUTSIDE_HOURS
+    assert decide(facts(), rules(brand), NOW).reason is Reason.OK
+
+
 def test_an_edited_legal_cap_is_decided_by(brand: Brand) -> None:
     person = facts(brand_sent=[NOW - dt.timedelta(hours=1)])
     assert decide(person, rules(brand), NOW).reason is Reason.OK

@@ -315,15 +315,21 @@ ZONES = st.sampled_from(
         *("Asia/Beirut", "Atlantic/Azores", "Europe/London", "Asia/Kolkata"),
     ]
 )
-SPANS = st.tuples(st.integers(0, 95), st.integers(1, 96)).map(
-    lambda pair: (min(pair[0], pair[1] - 1), max(pair[0] + 1, pair[1]))
-)
+SPANS = (
+    st.tuples(st.integers(0, 95), st.integers(1, 96))
+    | st.tuples(st.integers(0, 16), st.integers(1, 16))
+).map(lambda pair: (min(pair[0], pair[1] - 1), max(pair[0] + 1, pair[1])))
+DAYS_OF_CHANGE = [
+    *("2027-03-14", "2027-11-07", "2027-03-28", "2027-10-31", "2027-04-04", "2027-10-03"),
+    *("2027-09-05", "2027-09-26", "2028-03-12", "2028-11-05"),
+]
 
 
 @given(
     st.lists(ZONES, min_size=1, max_size=3),
     st.lists(SPANS, min_size=1, max_size=2),
-    st.dates(dt.date(2027, 1, 1), dt.date(2028, 12, 31)),
+    st.dates(dt.date(2027, 1, 1), dt.date(2028, 12, 31))
+    | st.sampled_from(DAYS_OF_CHANGE).map(dt.date.fromisoformat),
     st.lists(st.integers(0, 7 * 86_400), min_size=1, max_size=30),
 )
 def test_no_instant_of_a_window_is_outside_on_any_wall(
@@ -336,8 +342,9 @@ def test_no_instant_of_a_window_is_outside_on_any_wall(
 
     assert all(one.start < one.end for one in found)
     assert all(one.end <= other.start for one, other in itertools.pairwise(found))
-    edges = [edge for one in found for edge in (one.start, one.end - SECOND, one.end, one.start)]
-    for moment in [*edges, *(start + dt.timedelta(seconds=one) for one in seconds)]:
+    edges = [edge for one in found for edge in (one.start, one.end - SECOND, one.end)]
+    that_day = [start + number * wall_clock.QUARTER for number in range(-48, 144)]
+    for moment in [*edges, *that_day, *(start + number * SECOND for number in seconds)]:
         inside = any(one.start <= moment < one.end for one in found)
         if not all(wall_clock.shows(zone, text, moment) for zone in zones for text in texts):
             assert not inside, moment

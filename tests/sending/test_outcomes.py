@@ -147,9 +147,7 @@ def test_a_receipt_takes_a_text_that_waits_to_be_retried_out_of_the_queue(
         (Fate.RETRY, State.PLANNED),
     ],
 )
-def test_an_answer_is_written_down(
-    brand: Brand, sender: Sender, fate: Fate, state: State
-) -> None:
+def test_an_answer_is_written_down(brand: Brand, sender: Sender, fate: Fate, state: State) -> None:
     token, (text,) = departed(brand, sender)
 
     outcomes.record([answer(token, text, fate, code="c", detail="d")], arrived=[token])

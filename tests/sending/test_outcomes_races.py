@@ -23,9 +23,7 @@ def test_receipts_of_the_same_texts_never_deadlock(brand: Brand, sender: Sender)
         outcomes.record([Answered(token, Outcome(pk, Fate.ACCEPTED)) for pk in ids])
         start = threading.Barrier(3, timeout=30)
 
-        world.at_once(
-            *[lambda state=state: receive_all(start, ids, state) for state in (S, D, S)]
-        )
+        world.at_once(*[lambda state=state: receive_all(start, ids, state) for state in (S, D, S)])
 
     assert world.states() == {State.DELIVERED: ROUNDS * TEXTS}
 
