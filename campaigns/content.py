@@ -17,6 +17,7 @@ GSM_BASIC = frozenset(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 GSM_EXTENSION = frozenset("\f^{}\\[~]|€")
+GSM = GSM_BASIC | GSM_EXTENSION
 LONGEST_BODY = 1600  # characters: the strictest provider's limit (Twilio)
 LONGEST_SOURCE = 4 * LONGEST_BODY
 LONGEST_LOOP = 100
@@ -47,7 +48,9 @@ class Size:
 
 def measure(body: str) -> Size:
     """Segments of a body: 160 septets, or 153 each when joined; 70 and 67 units in UCS-2."""
-    if all(char in GSM_BASIC or char in GSM_EXTENSION for char in body):
+    if GSM_BASIC.issuperset(body):
+        return Size("GSM-7", len(body), 1 if len(body) <= 160 else _joined_gsm(body))
+    if GSM.issuperset(body):
         units = len(body) + sum(char in GSM_EXTENSION for char in body)
         return Size("GSM-7", units, 1 if units <= 160 else _joined_gsm(body))
     units = len(body.encode("utf-16-be")) // 2
@@ -177,6 +180,26 @@ def render(source: str, fields: Mapping[str, str]) -> str:
     if len(body) > LONGEST_BODY:
         raise BadContent(f"The message is longer than {LONGEST_BODY} characters for this person.")
     return body
+
+
+def write(source: str, fields: Mapping[str, str]) -> tuple[str, int]:
+    """The body for one person and its segments. Raises BadContent like `render`.
+
+    People for whom the message's fields say the same share the work: of 100,000 there are few.
+    """
+    return _written(source, tuple(fields[name] for name in names_used(source)))
+
+
+@lru_cache(maxsize=50_000)
+def _written(source: str, values: tuple[str, ...]) -> tuple[str, int]:
+    body = render(source, dict(zip(names_used(source), values, strict=True)))
+    return body, measure(body).segments
+
+
+@lru_cache(maxsize=1024)
+def names_used(source: str) -> tuple[str, ...]:
+    """The FIELDS that a message mentions. Raises BadContent."""
+    return tuple(sorted(compiled(source).analyze(include_partials=False).globals))
 
 
 def check(source: str) -> None:

@@ -1,9 +1,10 @@
 """The one shape of an API error: `{"error": sentence, "code": stable, "field": name or null}`."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from redis import RedisError
 from rest_framework import exceptions
@@ -30,7 +31,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         error = exceptions.PermissionDenied()
     elif isinstance(error, RequestDataTooBig):
         return Response(body(SENTENCES["too_large"], "too_large"), status=413)
-    elif isinstance(error, OperationalError | RedisError):
+    elif isinstance(error, OperationalError | InterfaceError | RedisError):
         set_rollback()
         return Response(
             body(SENTENCES["unavailable"], "unavailable"), status=503, headers={"Retry-After": "5"}
@@ -38,7 +39,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if not isinstance(error, exceptions.APIException):
         return None
     set_rollback()
-    field, detail = _first(error.detail)
+    field, detail = next(_problems(error.detail), (None, error.default_detail))
     code = getattr(detail, "code", None) or error.default_code
     answer = Response(body(str(detail), code, field), status=error.status_code)
     if getattr(error, "auth_header", None):
@@ -48,15 +49,17 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     return answer
 
 
-def _first(detail: Any, field: str | None = None) -> tuple[str | None, Any]:
-    """The first problem of a possibly nested detail, with its dotted field."""
-    if isinstance(detail, dict) and detail:
-        name, inner = next(iter(detail.items()))
-        own = None if name == "non_field_errors" else name
-        return _first(inner, ".".join(part for part in (field, own) if part) or None)
-    if isinstance(detail, list) and detail:
-        return _first(detail[0], field)
-    return field, detail
+def _problems(detail: Any, field: str | None = None) -> Iterator[tuple[str | None, Any]]:
+    """Each problem of a possibly nested detail, with its dotted field."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            own = None if name == "non_field_errors" else str(name)
+            yield from _problems(inner, ".".join(part for part in (field, own) if part) or None)
+    elif isinstance(detail, list):
+        for inner in detail:
+            yield from _problems(inner, field)
+    else:
+        yield field, detail
 
 
 def not_found(request: HttpRequest, exception: Exception) -> Any:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from urllib.parse import SplitResult, urlsplit
 
+import psycopg
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict
 
 REQUIRED = object()
 
@@ -67,23 +70,44 @@ def secret(raw: str) -> str:
 def address(raw: str) -> str:
     if not raw.startswith(("http://", "https://")):
         raise ValueError("it must start with http:// or https://")
+    if not _split(raw).hostname:
+        raise ValueError("it names no host")
     return raw.rstrip("/")
 
 
 def database(raw: str) -> str:
     if not raw.startswith(("postgres://", "postgresql://")):
         raise ValueError("it must start with postgresql://")
+    try:
+        parts = conninfo_to_dict(raw)
+    except psycopg.ProgrammingError:  # whose words hold the address, password and all
+        raise ValueError("use postgresql://user:password@host:port/name") from None
+    if not all(port.isdecimal() for port in str(parts.get("port") or 0).split(",")):
+        raise ValueError("its port is no number")
     return raw
 
 
 def redis(raw: str) -> str:
     if not raw.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("it must start with redis://, rediss:// or unix://")
+    _split(raw)
     return raw
+
+
+def _split(raw: str) -> SplitResult:
+    """The parts of an address. The standard library's own words would show them."""
+    try:
+        parts = urlsplit(raw)
+        _ = parts.port  # only looking at it checks it
+    except ValueError:
+        raise ValueError("its host or port cannot be read") from None
+    return parts
 
 
 def fernet_keys(raw: str) -> list[str]:
     keys = names(raw)
+    if not keys:
+        raise ValueError("it holds no key")
     for key in keys:
         try:
             Fernet(key)

@@ -5,9 +5,9 @@ known: before the gate the lease runs out and the text is due again; after it th
 `unknown`.
 """
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
-from enum import Enum, auto
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 import structlog
@@ -24,6 +24,7 @@ log = structlog.get_logger("carillon.dispatch")
 SLICE_SECONDS = 5.0  # a worker stays with one brand this long, then takes turns
 
 _stopping = False
+_shared: Pipeline | None = None
 
 
 def stop() -> None:
@@ -32,53 +33,65 @@ def stop() -> None:
     _stopping = True
 
 
-def drain(brand_id: int, seconds: float = SLICE_SECONDS) -> int:
-    """Send what is due for a brand, for a while; answers how many texts were handed over.
+@contextlib.contextmanager
+def shared_pipeline() -> Iterator[Pipeline]:
+    """One pipeline for all drains of this process, so that no brand waits for another's answers."""
+    global _shared  # noqa: PLW0603 - RQ calls `drain` with ids only
+    with Pipeline().running() as pipeline:
+        _shared = pipeline
+        try:
+            yield pipeline
+        finally:
+            _shared = None
 
-    This is the RQ job. Running it twice, or not at all, does no harm.
+
+def drain(brand_id: int, seconds: float = SLICE_SECONDS) -> int:
+    """Send what is due for a brand, for a while; answers how many texts departed.
+
+    This is the RQ job. Running it twice, or not at all, does no harm. In a worker it ends when
+    everything has departed; without a shared pipeline, when everything is answered too.
     """
     brand = Brand.objects.select_related("workspace").get(pk=brand_id)
-    pipeline = Pipeline(brand)
+    if _shared is not None:
+        return _drain(brand, _shared, seconds)
+    with Pipeline().running() as pipeline:
+        return _drain(brand, pipeline, seconds)
+
+
+def _drain(brand: Brand, pipeline: Pipeline, seconds: float) -> int:
     started = time.monotonic()
-    more = True
-    with pipeline.running():
-        while more and time.monotonic() - started < seconds and not _stopping:
-            more = _step(brand, pipeline) is not Step.NOTHING_DUE
-    if more:
-        queues.ring(brand_id)
-    if pipeline.handed_over:
-        log.info(
-            "drained",
-            brand=brand.slug,
-            texts=pipeline.handed_over,
-            ms=round((time.monotonic() - started) * 1000),
-        )
-    return pipeline.handed_over
+    departed: int | None = 0
+    total = 0
+    while departed is not None and time.monotonic() - started < seconds and not _stopping:
+        departed = _step(brand, pipeline)
+        total += departed or 0
+    if departed is not None:
+        queues.ring(brand.pk)
+    if total:
+        took = round((time.monotonic() - started) * 1000)
+        log.info("drained", brand=brand.slug, texts=total, ms=took)
+    return total
 
 
-class Step(Enum):
-    """What one step of a drain found."""
+def _step(brand: Brand, pipeline: Pipeline) -> int | None:
+    """Write down what came back; while the network keeps up, claim a batch and let it depart.
 
-    SENT = auto()
-    HELD_BACK = auto()  # by the network's pace or by a rate
-    NOTHING_DUE = auto()
-
-
-def _step(brand: Brand, pipeline: Pipeline) -> Step:
-    """Write down what came back; while the network keeps up, claim a batch and let it depart."""
+    Answers how many texts departed: 0 while the network or a rate holds them back, None where
+    nothing is due.
+    """
     pipeline.write()
     senders = routing.active_senders(brand)
     if not senders:
         log.warning("no_sender", brand=brand.slug)
-        return Step.NOTHING_DUE
+        return None
     room = min(BATCH, pipeline.room(senders))
     if room <= 0:
         pipeline.write(wait=NEWS_WAIT)
-        return Step.HELD_BACK
+        return 0
     grants, wait = _grants(senders, room)
     if not any(grants.values()):
         pipeline.write(wait=wait)
-        return Step.HELD_BACK
+        return 0
     used: dict[int, int] = dict.fromkeys(grants, 0)
     lease_began = time.monotonic()
     try:
@@ -90,8 +103,9 @@ def _step(brand: Brand, pipeline: Pipeline) -> Step:
         for sender in senders:
             limits.settle(sender, granted=grants[sender.pk], used=used[sender.pk])
     if departing:
-        pipeline.send(token, departing, {sender.pk: sender for sender in senders}, lease_began)
-    return Step.SENT if leased else Step.NOTHING_DUE
+        by_id = {sender.pk: sender for sender in senders}
+        pipeline.send(brand, departing, by_id, token=token, lease_began=lease_began)
+    return len(departing) if leased else None
 
 
 def _grants(senders: Sequence[Sender], want: int) -> tuple[dict[int, int], float]:

@@ -17,6 +17,8 @@ BURST_SECONDS = 1
 # Answers {granted, milliseconds until there is a token again}. A bucket may be in debt: texts of
 # several segments are charged once their size is known.
 _TAKE = """
+local resting = redis.call('PTTL', KEYS[2])
+if resting > 0 and tonumber(ARGV[3]) > 0 then return {0, resting} end
 local rate, burst, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
@@ -43,6 +45,11 @@ def take(sender: Sender, want: int) -> tuple[int, float]:
     return granted, wait / 1000
 
 
+def cool_down(sender_id: int, seconds: float) -> None:
+    """Grant a sender nothing for so many seconds: its provider said that it is too fast."""
+    valkey().set(_rest(sender_id), 1, px=max(1, int(seconds * 1000)))
+
+
 def settle(sender: Sender, *, granted: int, used: int) -> None:
     """Correct a grant by what was really used: more is charged, less is given back.
 
@@ -60,7 +67,9 @@ def settle(sender: Sender, *, granted: int, used: int) -> None:
 def _run(sender: Sender, want: int) -> tuple[int, int]:
     rate = max(1, sender.rate)
     script = valkey().register_script(_TAKE)
-    return script(keys=[_key(sender)], args=[rate, max(1, rate * BURST_SECONDS), want])
+    return script(
+        keys=[_key(sender), _rest(sender.pk)], args=[rate, max(1, rate * BURST_SECONDS), want]
+    )
 
 
 def _charge(sender: Sender, segments: int) -> None:
@@ -69,3 +78,7 @@ def _charge(sender: Sender, segments: int) -> None:
 
 def _key(sender: Sender) -> str:
     return f"carillon:bucket:{sender.pk}"
+
+
+def _rest(sender_id: int) -> str:
+    return f"carillon:resting:{sender_id}"

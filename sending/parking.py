@@ -44,12 +44,15 @@ def close_finished() -> None:
     """Finish runs of which nothing is in the queue or on its way, and with them broadcasts."""
     done = (
         Run.objects.filter(finished_at=None, planned_at__isnull=False)
+        # A broadcast is completed with its run, and a paused one cannot be: it waits.
+        .exclude(campaign__kind=Campaign.Kind.BROADCAST, campaign__status=Campaign.Status.PAUSED)
         .exclude(campaign_id__in=QueuedText.objects.exclude(campaign=None).values("campaign_id"))
         .select_related("campaign")
         .order_by("pk")
     )
     for run in done[:50]:
-        if texts_of(run).filter(state=State.SENDING).exists():
+        # Both states in one look: a refused text goes back to the queue between two.
+        if texts_of(run).filter(state__in=(State.PLANNED, State.SENDING)).exists():
             continue
         runs.finish(run, now=clock.now())
         if run.campaign.kind == Campaign.Kind.BROADCAST:

@@ -71,9 +71,13 @@ def ensure_month(table: str, month: dt.datetime) -> str | None:
 
 
 def _exists(name: str) -> bool:
+    """Whether there is such a table by now. (`to_regclass` may remember that there was none.)"""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s)", [f'"{name}"'])
-        return cursor.fetchone()[0] is not None
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_class WHERE relname = %s AND pg_table_is_visible(oid))",
+            [name],
+        )
+        return cursor.fetchone()[0]
 
 
 def _months(now: dt.datetime) -> Iterator[dt.datetime]:

@@ -131,6 +131,8 @@ def decide_safely(person: Person, campaign_id: int, rules: Policy, now: dt.datet
 
 def choose(messages: Sequence[Message], *cause: object) -> Message:
     """One message by weight, the same one each time for the same cause."""
+    if len(messages) == 1:
+        return messages[0]
     point = identify(dt.datetime.fromtimestamp(0, dt.UTC), "variant", *cause).int & 0xFFFFFFFF
     point %= sum(message.weight for message in messages)
     for message in messages:
@@ -163,8 +165,7 @@ def plan_text(
         state, reason = State.SKIPPED, decision.reason
     if state == State.PLANNED:
         try:
-            body = content.render(message.body, person.fields)
-            segments = content.measure(body).segments
+            body, segments = content.write(message.body, person.fields)
         except content.BadContent:
             state, reason = State.SKIPPED, Reason.BAD_CONTENT
     return NewText(

@@ -118,3 +118,10 @@ def changes_on(zone: str, moment: dt.datetime) -> bool:
         for hours in (-26, 0, 26)
     }
     return len(offsets) > 1
+
+
+def days_of_change(zone: str) -> list[dt.datetime]:
+    """The days of the two years, at midnight in UTC, in which a zone's clocks are changed."""
+    days = [BEGIN + dt.timedelta(days=number) for number in range(2 * 366)]
+    offsets = [day.astimezone(ZoneInfo(zone)).utcoffset() for day in days]
+    return [days[at] for at in range(len(days) - 1) if offsets[at] != offsets[at + 1]]

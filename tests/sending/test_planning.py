@@ -215,7 +215,7 @@ def test_a_strange_name_is_only_a_name(brand: Brand, name: str) -> None:
     [
         "{{ first_name",
         "{{ nobody }}",
-        "{% for i in (1..100) %}{{ first_name }}, {{ first_name }}, again {% endfor %}",
+        "{% for i in (1..100) %}{{ first_name }} and {{ first_name }} again, {% endfor %}",
         "{% if first_name == 'Ann' %}{% else %}fine{% endif %}",
         "{{ first_name | date: '%' }}",
         "{{ first_name | divided_by: 0 }}",

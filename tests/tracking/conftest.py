@@ -1,0 +1,67 @@
+"""The same installation as the tests of sending have; webhooks come through the web, signed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.conf import settings
+from django.http import HttpResponse
+from django.test import Client
+from twilio.request_validator import RequestValidator
+
+from sending.models import Sender
+from tests import sending_world as world
+from tests.sending.conftest import (  # noqa: F401 - fixtures are found by their names
+    balanced,
+    brand,
+    carrier_server,
+    installed,
+    provider,
+    sender,
+)
+from tracking.webhooks.mitto import HEADER
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def post(client: Client) -> Callable[..., HttpResponse]:
+    """post(sender, what, fields) calls a sender's webhook as its provider does, with its proof."""
+
+    def call(
+        sender: Sender, what: str, fields: Any, *, query: str = "", **changes: Any
+    ) -> HttpResponse:
+        path = f"/webhooks/{sender.gateway}/{sender.webhook_token}/{what}{query}"
+        if sender.gateway == "mitto":
+            secret = changes.get("secret", world.CREDENTIALS["mitto"]["webhook_secret"])
+            return client.post(
+                path,
+                fields if isinstance(fields, bytes) else json.dumps(fields),
+                content_type="application/json",
+                headers={HEADER: secret},
+            )
+        headers = {}
+        if sender.gateway == "twilio":
+            headers["X-Twilio-Signature"] = changes.get("signature") or signature(path, fields)
+        return client.post(path, urlencode(fields), content_type=FORM, headers=headers)
+
+    return call
+
+
+def signature(path: str, fields: Mapping[str, str]) -> str:
+    """As Twilio's own library computes it."""
+    validator = RequestValidator(world.CREDENTIALS["twilio"]["auth_token"])
+    return str(validator.compute_signature(f"{settings.PUBLIC_URL}{path}", dict(fields)))
+
+
+def inbound(gateway: str, phone: str, body: str, provider_id: str = "IN1") -> dict[str, str]:
+    """A text from a person in the words of a gateway."""
+    if gateway == "twilio":
+        return {"MessageSid": provider_id, "From": phone, "To": "+14155550199", "Body": body}
+    if gateway == "mitto":
+        return {"messageId": provider_id, "from": phone, "to": "Carillon", "text": body}
+    return {"messageId": provider_id, "mobile": phone.removeprefix("+"), "message": body}
