@@ -7,6 +7,8 @@ from benchmarks import sending
 ROWS: dict[str, Callable[[], dict[str, float]]] = {
     "single": lambda: sending.through("twilio", texts=40_000, delay_ms=200, workers=2),
     "bulk": lambda: sending.through("mitto", texts=40_000, delay_ms=200, workers=2),
+    "plan": lambda: sending.planning_row(100_000, 3_000_000),
+    "fairness": sending.fairness,
 }
 
 

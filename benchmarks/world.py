@@ -14,6 +14,7 @@ from django.db import connection
 from campaigns import lifecycle, policy
 from campaigns.models import Campaign, Message
 from config.demo.world import shift_to_afternoon
+from sending import queues
 from sending.models import Sender
 from subscribers import clock
 from subscribers.models import Brand, Workspace
@@ -32,6 +33,7 @@ def empty() -> None:
     """Forget everything but the schema and the law."""
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE")
+    queues.valkey().flushdb()
 
 
 def brand(slug: str = "bench", workspace: Workspace | None = None) -> Brand:
@@ -86,6 +88,26 @@ def people(of: Brand, count: int, *, first: int = 0) -> None:
             [of.pk],
         )
         cursor.execute("ANALYZE subscribers_subscriber, subscribers_subscription")
+
+
+def history(of: Brand, rows: int) -> None:
+    """So many delivered texts of the last week in the log, spread over the brand's people."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO sending_sentlog (id, brand_id, subscriber_id, purpose, phone, body, segments,
+                   state, expires_at, sent_at)
+               SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || '8'
+                       || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
+                   %s, person, 'campaign', '+12125550100', 'A text of the past week', 1,
+                   'delivered', moment, moment
+               FROM generate_series(1, %s::int) AS n,
+                    LATERAL (SELECT now() - (1 + n %% 5) * interval '1 day'
+                                    - n %% 1000 * interval '1 second' AS moment) AS t,
+                    LATERAL (SELECT 1 + n %% (SELECT count(*) FROM subscribers_subscriber
+                                              ) AS person) AS p""",
+            [of.pk, rows],
+        )
+        cursor.execute("VACUUM ANALYZE sending_sentlog")
 
 
 def broadcast(of: Brand) -> Campaign:

@@ -15,6 +15,7 @@ from campaigns.schedule import STOP_BEFORE_END, Hours, Window, windows
 
 DAY = dt.timedelta(hours=24)
 WEEK = dt.timedelta(days=7)
+TEST_LIFETIME = dt.timedelta(minutes=15)  # a test is wanted now or not at all
 
 
 class Action(StrEnum):
@@ -73,6 +74,7 @@ class Purpose(StrEnum):
 
     CAMPAIGN = "campaign"
     CONFIRMATION = "confirmation"  # the one answer to an opt-out: allowed after it
+    TEST = "test"  # of a campaign, to numbers that a marketer chose: needs no subscription
 
 
 # Numbers of these kinds cannot receive a text.
@@ -92,6 +94,7 @@ class Facts:
     last_engagement: dt.datetime | None = None
     brand_sent: Sequence[dt.datetime] = ()  # the brand's texts of the last 24 hours
     campaign_sent: Sequence[dt.datetime] = ()  # the campaign's texts of the last 7 days
+    is_test_number: bool = False  # the workspace says that the number is its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,8 @@ class Decision:
 
 def decide(facts: Facts, policy: Policy, now: dt.datetime) -> Decision:
     """Decide for one person and one message. `now` is the brand's clock, an aware datetime."""
+    if policy.purpose is Purpose.TEST:
+        return _test(facts, policy, now)
     switched_off = _switches(policy)
     if switched_off:
         return Decision(Action.DEFER, switched_off)
@@ -159,12 +164,39 @@ def decide(facts: Facts, policy: Policy, now: dt.datetime) -> Decision:
     return _caps(facts, policy, now) or _hours(facts, policy, now)
 
 
+def _test(facts: Facts, policy: Policy, now: dt.datetime) -> Decision:
+    """A test send: no subscription, engagement or cap, whatever the campaign's state; never later.
+
+    The hours hold for every number that is not on the workspace's own list: the law protects whoever
+    reads the text, and calling it a test changes nothing for them.
+    """
+    refused = _switches(policy) or _refuses_tests(facts)
+    if refused:
+        return Decision(Action.SKIP, refused)
+    if facts.is_test_number:
+        return Decision(Action.SEND, Reason.OK, window_end=now + TEST_LIFETIME)
+    decision = _hours(facts, policy, now)
+    if decision.action is Action.DEFER:
+        return Decision(Action.SKIP, decision.reason, decision.until)
+    return decision
+
+
+def _refuses_tests(facts: Facts) -> Reason | None:
+    if facts.subscription == "opted_out":
+        return Reason.OPTED_OUT
+    if facts.suppressed:
+        return Reason.SUPPRESSED
+    if facts.number_kind in UNREACHABLE_KINDS:
+        return Reason.UNREACHABLE
+    return None
+
+
 def _switches(policy: Policy) -> Reason | None:
     if not policy.platform_enabled:
         return Reason.PLATFORM_OFF
     if not policy.brand_enabled:
         return Reason.BRAND_OFF
-    if not policy.campaign_running:
+    if not policy.campaign_running and policy.purpose is not Purpose.TEST:
         return Reason.CAMPAIGN_PAUSED
     return None
 

@@ -2,6 +2,9 @@
 
 import datetime as dt
 
+from django.conf import settings
+from django.utils.module_loading import import_string
+
 from campaigns.models import Campaign
 
 Status = Campaign.Status
@@ -29,10 +32,14 @@ class NotAllowed(Exception):
 def launch(campaign: Campaign, *, now: dt.datetime) -> None:
     """Schedule a draft to start at its `starts_at`, or now. Launching it again changes nothing.
 
-    Only the state changes here; `sending` finds the campaign. Raises NotAllowed.
+    Only the state changes here; `sending` finds the campaign. Raises NotAllowed, also where one of
+    LAUNCH_CHECKS (dotted paths, as later apps may not be imported here) refuses it.
     """
     if not campaign.messages.filter(weight__gt=0).exists():
         raise NotAllowed("This campaign has no message; add one before launching it.")
+    if campaign.status == Status.DRAFT:
+        for check in settings.LAUNCH_CHECKS:
+            import_string(check)(campaign)
     starts_at = campaign.starts_at or now
     changed = Campaign.objects.filter(pk=campaign.pk, status=Status.DRAFT).update(
         status=Status.SCHEDULED, starts_at=starts_at, launched_at=now, status_reason=""
@@ -70,18 +77,25 @@ def cancel(campaign: Campaign) -> None:
 
 
 def resume(campaign: Campaign, *, now: dt.datetime) -> None:
-    """Go on after a pause, or start what waited for a person. Raises NotAllowed."""
-    begun = campaign.runs.exists() or campaign.kind == Campaign.Kind.EVERGREEN
+    """Go on after a pause, or start what waited for a person. Raises NotAllowed.
+
+    What was paused before its start keeps its start; what missed it starts now.
+    """
+    campaign.refresh_from_db()
+    resting = campaign.status
+    ahead = campaign.starts_at is not None and campaign.starts_at > now
+    pool = campaign.kind == Campaign.Kind.EVERGREEN and resting == Status.PAUSED
+    begun = not ahead and (pool or campaign.runs.exists())
     changed = Campaign.objects.filter(
-        pk=campaign.pk, status__in=(Status.PAUSED, Status.WAITING)
+        pk=campaign.pk, status=resting, status__in=(Status.PAUSED, Status.WAITING)
     ).update(
         status=Status.RUNNING if begun else Status.SCHEDULED,
-        starts_at=campaign.starts_at if begun else now,
+        starts_at=campaign.starts_at if begun or ahead else now,
         status_reason="",
     )
+    campaign.refresh_from_db()
     if not changed:
         raise NotAllowed(_cannot(campaign, "resumed"))
-    campaign.refresh_from_db()
 
 
 def _move(campaign: Campaign, to: Status, reason: str = "") -> bool:

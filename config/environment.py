@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
@@ -55,6 +56,12 @@ def flag(raw: str) -> bool:
     if raw.lower() in ("0", "false", "no", "off"):
         return False
     raise ValueError("use 1 or 0")
+
+
+def seconds(raw: str) -> float:
+    if not re.fullmatch(r"\d{1,4}(\.\d+)?", raw, re.ASCII) or not 0.1 <= float(raw) <= 3600:
+        raise ValueError("use seconds, from 0.1 to 3600")
+    return float(raw)
 
 
 def names(raw: str) -> list[str]:

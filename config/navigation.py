@@ -62,6 +62,9 @@ SIDEBAR: dict[str, Any] = {
                 _page("Sent log", "sms", "sending.sentlog"),
                 _page("Queue", "hourglass_top", "sending.queuedtext"),
                 _page("Departures", "outbox", "sending.departure"),
+                _page("Test numbers", "science", "sending.testnumber"),
+                _page("Credits", "account_balance_wallet", "sending.creditaccount"),
+                _page("Credit entries", "receipt_long", "sending.creditentry"),
             ],
         },
         {

@@ -206,6 +206,11 @@ PROVIDER_URLS = {
     "twilio": env.read("TWILIO_URL", env.address, default="https://api.twilio.com"),
 }
 
+# How long a worker may hold texts, and how long one call to a provider may take. The lease must
+# leave room for two calls and the last record: `config.checks`.
+SENDING_LEASE_SECONDS = env.read("SENDING_LEASE_SECONDS", env.seconds, default=60.0)
+SENDING_CALL_TIMEOUT_SECONDS = env.read("SENDING_CALL_TIMEOUT_SECONDS", env.seconds, default=20.0)
+
 # What the ticker does, how often (seconds). A dotted path keeps the import rule: `sending` runs
 # the jobs of `tracking` without knowing them.
 TICKER_JOBS = [
@@ -213,10 +218,16 @@ TICKER_JOBS = [
     ("sending.planning.plan_due", 1),
     ("sending.evergreen.tick_due", 1),
     ("sending.parking.follow_campaigns", 1),
+    ("sending.stranded.expire_stranded", 60),
     ("sending.queues.ring_due", 1),
     ("tracking.receipts.match_waiting", 2),
+    ("sending.credits.settle_due", 5),
+    ("sending.lookups.resolve_unknown", 10),
     ("sending.partitions.ensure_ahead", 3600),
 ]
+
+# What may refuse to launch a campaign: each takes it, and raises campaigns.lifecycle.NotAllowed.
+LAUNCH_CHECKS = ["sending.costs.check_launch"]
 
 LOG_LEVEL = env.read("LOG_LEVEL", env.text, default="INFO").upper()
 LOGGING_CONFIG = "config.logs.configure"

@@ -14,7 +14,15 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from campaigns.models import Campaign
-from sending import browse, funnel, progress, queues, senders
+from sending import (
+    browse,
+    credit_pages,  # noqa: F401 - its import registers them
+    funnel,
+    progress,
+    queues,
+    senders,
+    trial_pages,  # noqa: F401 - its import registers them
+)
 from sending.log_filters import CampaignFilter, WhenFilter
 from sending.models import Departure, QueuedText, Sender, SentLog
 from subscribers import phones

@@ -1,15 +1,22 @@
-"""`GET /api/campaigns/{id}`: a campaign and how far it is."""
+"""A campaign and how far it is, test sends of it, and a brand's queue."""
 
+import uuid
+from typing import Any
+
+from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import path
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from campaigns import content, lifecycle
+from campaigns.api import Conflict
 from campaigns.models import Campaign
-from sending import progress
+from sending import credits, progress, queue_state, trials
+from subscribers.models import Brand, Subscriber
 
 
 class CampaignProgress(serializers.ModelSerializer):
@@ -53,4 +60,96 @@ class CampaignDetail(APIView):
         return Response(CampaignProgress(get_object_or_404(campaigns, pk=campaign_id)).data)
 
 
-urlpatterns = [path("campaigns/<int:campaign_id>", CampaignDetail.as_view(), name="campaign")]
+class QueueStateAnswer(serializers.Serializer):
+    """A brand's queue: what is due by lane, how long the oldest waits, and what holds it back."""
+
+    brand = serializers.CharField()
+    due = serializers.DictField(child=serializers.IntegerField())
+    later = serializers.IntegerField()
+    oldestDueSeconds = serializers.FloatField(source="oldest_due_seconds")
+    onTheWay = serializers.IntegerField(source="on_the_way")
+    ratePerSecond = serializers.FloatField(source="rate")
+    heldBackBy = serializers.ListField(source="held_back_by", child=serializers.CharField())
+
+
+class BrandQueue(APIView):
+    """The queue of one of the key's brands."""
+
+    @extend_schema(responses=QueueStateAnswer)
+    def get(self, request: Request, slug: str) -> Response:
+        brand = get_object_or_404(Brand.objects.for_key(request.auth), slug=slug)
+        return Response(QueueStateAnswer(queue_state.of_brand(brand)).data)
+
+
+class TestSendRequest(serializers.Serializer):
+    """Up to ten numbers, in any usual writing; which message and for whom it is written, if wished."""
+
+    __test__ = False  # pytest: no test
+
+    numbers = serializers.ListField(
+        child=serializers.CharField(max_length=40), min_length=1, max_length=trials.MOST_NUMBERS
+    )
+    messageId = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    subscriberId = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+
+
+class TestSendAnswer(serializers.Serializer):
+    """What became of each number: a text's id, or the reason why it gets none."""
+
+    __test__ = False  # pytest: no test
+
+    number = serializers.CharField()
+    id = serializers.UUIDField(allow_null=True)
+    reason = serializers.CharField(allow_blank=True)
+
+
+class CampaignTest(APIView):
+    """Send a campaign's message to chosen numbers, now, as a test.
+
+    With an `Idempotency-Key` header the same request can be repeated: nobody gets it twice.
+    """
+
+    @extend_schema(
+        request=TestSendRequest,
+        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
+        responses={202: TestSendAnswer(many=True)},
+    )
+    def post(self, request: Request, campaign_id: int) -> Response:
+        campaigns = Campaign.objects.for_key(request.auth).select_related("brand")
+        campaign = get_object_or_404(campaigns, pk=campaign_id)
+        given = TestSendRequest(data=request.data)
+        given.is_valid(raise_exception=True)
+        wanted = given.validated_data
+        try:
+            told = trials.send(
+                campaign,
+                wanted["numbers"],
+                key=request.headers.get("Idempotency-Key", "")[:80] or uuid.uuid4().hex,
+                asked_by=f"API key {request.auth.prefix}",
+                message=_named("messageId", campaign.messages.all(), wanted),
+                person=_named("subscriberId", Subscriber.objects.for_key(request.auth), wanted),
+            )
+        except content.BadContent as error:
+            raise serializers.ValidationError({"messageId": [str(error)]}) from None
+        except (lifecycle.NotAllowed, credits.Short) as error:
+            raise Conflict(str(error)) from None
+        return Response(
+            {"success": True, "tests": TestSendAnswer(told, many=True).data}, status=202
+        )
+
+
+def _named(field: str, rows: QuerySet, wanted: dict[str, Any]) -> Any:
+    """The row that the request names in `field`, None where it names none."""
+    if field not in wanted:
+        return None
+    row = rows.filter(pk=wanted[field]).first()
+    if row is None:
+        raise serializers.ValidationError({field: ["There is none with this id here."]})
+    return row
+
+
+urlpatterns = [
+    path("campaigns/<int:campaign_id>/test", CampaignTest.as_view(), name="campaign-test"),
+    path("campaigns/<int:campaign_id>", CampaignDetail.as_view(), name="campaign"),
+    path("brands/<slug:slug>/queue", BrandQueue.as_view(), name="brand-queue"),
+]

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from campaigns import policy, runs
 from campaigns.eligibility import Action, Decision, Policy
 from campaigns.models import Campaign, Message
-from sending import facts, outcomes
+from sending import credits, facts, outcomes
 from sending.facts import Person
 from sending.identity import identify
 from sending.models import EvergreenTurn, QueuedText
-from sending.planning import decide_safely, plan_text
+from sending.planning import decide_safely, pause_for_want_of_credits, plan_text
 from subscribers import clock
 from subscribers.models import Brand
 
@@ -40,11 +41,15 @@ def tick_due(budget: float = BUDGET_SECONDS) -> int:
     planned = 0
     for brand in brands:
         admit(brand)
-        while time.monotonic() < until:
-            new, turns = tick(brand)
-            planned += new
-            if turns < CHUNK:
-                break
+        try:
+            while time.monotonic() < until:
+                new, turns = tick(brand)
+                planned += new
+                if turns < CHUNK:
+                    break
+        except credits.Short as short:
+            for campaign in running_pools(brand):
+                pause_for_want_of_credits(campaign, short)
     return planned
 
 
@@ -88,10 +93,15 @@ class _Pool:
     policy: Policy
 
 
-def _pools(brand: Brand, now: dt.datetime) -> list[_Pool]:
-    campaigns = Campaign.objects.filter(
+def running_pools(brand: Brand) -> QuerySet[Campaign]:
+    """The brand's evergreen pools that are on."""
+    return Campaign.objects.filter(
         brand=brand, kind=Campaign.Kind.EVERGREEN, status=Campaign.Status.RUNNING
-    ).prefetch_related("messages")
+    )
+
+
+def _pools(brand: Brand, now: dt.datetime) -> list[_Pool]:
+    campaigns = running_pools(brand).prefetch_related("messages")
     return [
         _Pool(
             campaign,

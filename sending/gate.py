@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from campaigns import policy
 from campaigns.eligibility import Action, Decision, Facts, Policy, Purpose, Reason, decide
 from campaigns.models import Campaign
-from sending import arrays, facts, outcomes, queues
+from sending import arrays, facts, outcomes, queues, trials
 from sending.facts import Person
 from sending.gateways.base import Text
 from sending.models import Sender, State
@@ -106,12 +106,15 @@ def _planned(ids: Collection[UUID]) -> list[_Row]:
 
 def _judge(brand: Brand, rows: list[_Row], now: dt.datetime) -> list[_Verdict]:
     people = facts.gather(brand, {r.subscriber_id for r in rows if r.subscriber_id}, now=now)
+    tests = trials.lock_and_gather(
+        brand, [(r.phone, r.subscriber_id) for r in rows if r.purpose == Purpose.TEST], now=now
+    )
     policies = _policies(brand, rows, now)
     remaining = _remaining_today(now)
     verdicts = []
     for row in rows:
         person = people.get(row.subscriber_id) if row.subscriber_id else None
-        decision = _decide(row, person, policies, now + brand.clock_shift)
+        decision = _decide(row, person, tests, policies, now + brand.clock_shift)
         may_go = decision.action is Action.SEND and row.expires_at > now
         if may_go and remaining <= 0:
             tomorrow = _tomorrow(now) + brand.clock_shift
@@ -125,15 +128,22 @@ def _judge(brand: Brand, rows: list[_Row], now: dt.datetime) -> list[_Verdict]:
     return verdicts
 
 
+def _known(row: _Row, person: Person | None, tests: Mapping[str, Facts]) -> Facts:
+    if row.purpose == Purpose.TEST:
+        return tests[row.phone]
+    return person.for_campaign(row.campaign_id) if person else NOBODY
+
+
 def _decide(
     row: _Row,
     person: Person | None,
+    tests: Mapping[str, Facts],
     policies: Mapping[tuple[int | None, str], Policy],
     now: dt.datetime,
 ) -> Decision:
     """The decision; where it cannot be made that text is not sent, and the others go on."""
     try:
-        known = person.for_campaign(row.campaign_id) if person else NOBODY
+        known = _known(row, person, tests)
         return decide(known, policies[row.campaign_id, row.purpose], now)
     except Exception:
         log.exception("decision_failed", text=row.id, campaign=row.campaign_id)

@@ -50,6 +50,11 @@ def cool_down(sender_id: int, seconds: float) -> None:
     valkey().set(_rest(sender_id), 1, px=max(1, int(seconds * 1000)))
 
 
+def rests_for(sender: Sender) -> float:
+    """Seconds that a sender still cools down; 0 where it does not. Raises redis.RedisError."""
+    return max(0, valkey().pttl(_rest(sender.pk))) / 1000
+
+
 def settle(sender: Sender, *, granted: int, used: int) -> None:
     """Correct a grant by what was really used: more is charged, less is given back.
 

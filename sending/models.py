@@ -8,8 +8,14 @@ from django.db import models
 from django.db.models.functions import Now
 
 from campaigns.models import Campaign, Message, Run
+from sending.credit_models import (  # noqa: F401 - here Django finds them
+    CreditAccount,
+    CreditEntry,
+    CreditHold,
+)
 from sending.gateways import registry
-from subscribers.models import Brand, Subscriber
+from subscribers.models import Brand, Subscriber, Workspace
+from subscribers.phones import mask
 from subscribers.secrets import EncryptedJSONField
 from subscribers.tenancy import TenantManager
 
@@ -240,6 +246,33 @@ class DailyTotal(models.Model):
         return f"{self.day}: {self.sent}"
 
 
+class StatusLookup(models.Model):
+    """When a provider was last asked about a text, so that it is not asked all the time."""
+
+    text_id = models.UUIDField(primary_key=True)
+    brand = models.ForeignKey(Brand, on_delete=models.PROTECT, db_constraint=False, db_index=False)
+    asked_at = models.DateTimeField()
+    times = models.PositiveSmallIntegerField(default=1)
+
+    tenant_path = "brand__workspace"
+    brand_path = "brand"
+    objects = TenantManager()
+
+    def __str__(self) -> str:
+        return str(self.text_id)
+
+
+class SafeMode(models.Model):
+    """The installation was restored from a backup and what may have been sent since is unknown."""
+
+    since = models.DateTimeField(help_text="The moment of the backup.")
+    entered_at = models.DateTimeField(db_default=Now())
+    texts = models.PositiveIntegerField(help_text="Texts that became unknown.")
+
+    def __str__(self) -> str:
+        return f"since {self.since:%Y-%m-%d %H:%M} UTC"
+
+
 class EvergreenTurn(models.Model):
     """When a subscriber's next evergreen text of a brand is to be decided."""
 
@@ -263,3 +296,48 @@ class EvergreenTurn(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subscriber} at {self.next_at}"
+
+
+class TestNumber(models.Model):
+    """A number that a workspace calls its own: test sends to it are not bound to hours."""
+
+    __test__ = False  # pytest: no test
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="test_numbers")
+    phone = models.CharField(max_length=16, help_text="E.164, e.g. +17325555555.")
+    note = models.CharField(max_length=100, blank=True, help_text="Whose it is.")
+    added_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    tenant_path = "workspace"
+    objects = TenantManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "phone"], name="test_number_once")
+        ]
+
+    def __str__(self) -> str:
+        return mask(self.phone)
+
+
+class TestRequest(models.Model):
+    """One request for test sends: the cause, and with `asked_at` the time half, of their ids."""
+
+    __test__ = False  # pytest: no test
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="test_requests")
+    key = models.CharField(max_length=80, help_text="The same key again asks for the same texts.")
+    asked_by = models.CharField(max_length=150)
+    asked_at = models.DateTimeField(help_text="In whole milliseconds.")
+
+    tenant_path = "campaign__brand__workspace"
+    brand_path = "campaign__brand"
+    objects = TenantManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["campaign", "key"], name="test_request_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"Test of {self.campaign} at {self.asked_at:%Y-%m-%d %H:%M}"

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from sending import arrays
+from sending import arrays, credits, statements
 from sending.gateways.base import Fate, Outcome
 from sending.models import State
 
@@ -23,6 +23,7 @@ FORWARD = [
     State.SENT,
     State.DELIVERED,
 ]
+CLOSED = "closed"  # the reason of an unknown text that is not asked about any more
 LEASE_EXPIRED = "lease-expired"  # the worker itself stopped: no attempt
 FATE_STATES = {
     Fate.ACCEPTED: State.ACCEPTED,
@@ -57,7 +58,8 @@ class NewText:
 def plan(texts: Sequence[NewText]) -> int:
     """Add texts to the log and the queue; one that is there already stays as it is.
 
-    Answers how many were new.
+    Answers how many were new. Raises credits.Short where the workspace cannot pay for them; then
+    the caller's transaction must end with it.
     """
     if not texts:
         return 0
@@ -65,11 +67,12 @@ def plan(texts: Sequence[NewText]) -> int:
         field.name: [getattr(text, field.name) for text in texts] for field in fields(NewText)
     }
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT_TEXTS, columns)
+        cursor.execute(statements.INSERT_TEXTS, columns)
         new = {row[0] for row in cursor.fetchall()}
+        credits.reserve(text for text in texts if text.id in new)
         queued = [text for text in texts if text.state == State.PLANNED and text.id in new]
         cursor.execute(
-            _INSERT_QUEUE,
+            statements.INSERT_QUEUE,
             [
                 arrays.ids(text.id for text in queued),
                 arrays.literal(text.brand_id for text in queued),
@@ -109,7 +112,7 @@ def depart(
     ids = arrays.ids(senders)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM sending_queuedtext WHERE id = ANY(%s::uuid[])", [ids])
-        cursor.execute(_DEPART, [token, ids, arrays.literal(senders.values()), ids])
+        cursor.execute(statements.DEPART, [token, ids, arrays.literal(senders.values()), ids])
         departed = [row[0] for row in cursor.fetchall()]
         cursor.execute(
             "INSERT INTO sending_departure (token, brand_id, texts, expires_at)"
@@ -127,7 +130,9 @@ def end(endings: Iterable[tuple[UUID, str, str]]) -> None:
     ids = arrays.ids(row[0] for row in rows)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM sending_queuedtext WHERE id = ANY(%s::uuid[])", [ids])
-        cursor.execute(_END, [ids, [row[1] for row in rows], [row[2] for row in rows], ids])
+        cursor.execute(
+            statements.END, [ids, [row[1] for row in rows], [row[2] for row in rows], ids]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,7 @@ def record(answers: Sequence[Answered], *, arrived: Collection[UUID] = ()) -> No
     told = [answer.outcome for answer in answers]
     with connection.cursor() as cursor:
         cursor.execute(
-            _RECORD,
+            statements.RECORD,
             {
                 "tokens": arrays.ids(answer.token for answer in answers),
                 "ids": arrays.ids(outcome.text_id for outcome in told),
@@ -164,7 +169,7 @@ def record(answers: Sequence[Answered], *, arrived: Collection[UUID] = ()) -> No
         )
         rows = {pk: (state, sender_id) for pk, state, sender_id in cursor.fetchall()}
         _remember_provider_ids(cursor, told, rows)
-        _queue_again(cursor, told, rows)
+        _queue_again(cursor, answers, rows)
         if arrived:
             cursor.execute("DELETE FROM sending_departure WHERE token = ANY(%s)", [list(arrived)])
 
@@ -182,24 +187,27 @@ def _remember_provider_ids(
         ids = [outcome.text_id for outcome in known]
         providers = [outcome.provider_id[:64] for outcome in known]
         of = arrays.literal(rows[pk][1] for pk in ids)
-        cursor.execute(_REMEMBER, [providers, of, arrays.ids(ids)])
+        cursor.execute(statements.REMEMBER, [providers, of, arrays.ids(ids)])
 
 
-def _queue_again(cursor: Any, told: Sequence[Outcome], rows: dict[UUID, tuple[str, int]]) -> None:
+def _queue_again(
+    cursor: Any, answers: Sequence[Answered], rows: dict[UUID, tuple[str, int]]
+) -> None:
     again = [
-        outcome
-        for outcome in told
-        if outcome.fate is Fate.RETRY and rows.get(outcome.text_id, ("",))[0] == State.PLANNED
+        answer
+        for answer in answers
+        if answer.outcome.fate is Fate.RETRY
+        and rows.get(answer.outcome.text_id, ("",))[0] == State.PLANNED
     ]
     if again:
         values = {
-            "ids": [outcome.text_id for outcome in again],
-            "waits": [outcome.retry_after for outcome in again],
+            "ids": [answer.outcome.text_id for answer in again],
+            "waits": [answer.outcome.retry_after for answer in again],
             "backoff": list(BACKOFF),
         }
-        cursor.execute(_REQUEUE, values)
+        cursor.execute(statements.REQUEUE, values)
         # The platform's daily cap counts what may have arrived: these did not.
-        cursor.execute(_UNCOUNT, [len(again)])
+        cursor.execute(statements.UNCOUNT, [arrays.ids(answer.token for answer in again)])
 
 
 @transaction.atomic
@@ -226,11 +234,11 @@ def receive(receipts: Sequence[tuple[UUID, str, str]]) -> set[UUID]:
     ids = [receipt[0] for receipt in receipts]
     with connection.cursor() as cursor:
         # In the gate's order, and by id: two that meet wait for each other in turn.
-        cursor.execute(f"{_QUEUED_OF} ORDER BY id FOR UPDATE", [ids])
-        cursor.execute(f"{_TEXTS_OF} ORDER BY id FOR NO KEY UPDATE", [ids])
+        cursor.execute(f"{statements.QUEUED_OF} ORDER BY id FOR UPDATE", [ids])
+        cursor.execute(f"{statements.TEXTS_OF} ORDER BY id FOR NO KEY UPDATE", [ids])
         known = {row[0] for row in cursor.fetchall()}
         cursor.execute(
-            _RECEIVE,
+            statements.RECEIVE,
             {
                 "ids": ids,
                 "states": [receipt[1] for receipt in receipts],
@@ -238,16 +246,23 @@ def receive(receipts: Sequence[tuple[UUID, str, str]]) -> set[UUID]:
                 "order": [str(state) for state in FORWARD],
             },
         )
-        moved = [row[0] for row in cursor.fetchall()]
+        moved = dict(cursor.fetchall())
         if moved:
-            cursor.execute("DELETE FROM sending_queuedtext WHERE id = ANY(%s)", [moved])
+            cursor.execute("DELETE FROM sending_queuedtext WHERE id = ANY(%s)", [list(moved)])
+        if any(moved.values()):  # sent after all, though we were told that it was not
+            cursor.execute(statements.COUNT, [sum(moved.values())])
     return known
 
 
 def cancel_for_person(subscriber_id: int, brand_ids: Collection[int], reason: str) -> int:
-    """Cancel what is planned for a person in these brands. Lock the person first."""
+    """Cancel a person's planned texts of campaigns of these brands. Lock the person first.
+
+    What answers the person has no campaign and stays: an opt-out's confirmation above all.
+    """
     return _cancel(
-        "subscriber_id = %s AND brand_id = ANY(%s)", [subscriber_id, list(brand_ids)], reason
+        "subscriber_id = %s AND brand_id = ANY(%s) AND campaign_id IS NOT NULL",
+        [subscriber_id, list(brand_ids)],
+        reason,
     )
 
 
@@ -267,101 +282,57 @@ def _cancel(condition: str, values: list[object], reason: str) -> int:
         cursor.execute(f"DELETE FROM sending_queuedtext WHERE {condition} RETURNING id", values)
         ids = [row[0] for row in cursor.fetchall()]
         found = arrays.ids(ids)
-        cursor.execute(_END, [found, [State.CANCELLED] * len(ids), [reason] * len(ids), found])
+        cursor.execute(
+            statements.END, [found, [State.CANCELLED] * len(ids), [reason] * len(ids), found]
+        )
     return len(ids)
 
 
-_INSERT_TEXTS = """
-    INSERT INTO sending_sentlog
-        (id, brand_id, campaign_id, run_id, message_id, subscriber_id, purpose, phone, body,
-         segments, state, reason, expires_at)
-    SELECT * FROM unnest(%(id)s::uuid[], %(brand_id)s::bigint[], %(campaign_id)s::bigint[],
-        %(run_id)s::bigint[], %(message_id)s::bigint[], %(subscriber_id)s::bigint[],
-        %(purpose)s::text[], %(phone)s::text[], %(body)s::text[], %(segments)s::smallint[],
-        %(state)s::text[], %(reason)s::text[], %(expires_at)s::timestamptz[])
-    ON CONFLICT (id) DO NOTHING RETURNING id"""
+def queue_again(
+    ids: Collection[UUID], *, first: UUID, lifetime: dt.timedelta, longest: dt.timedelta
+) -> set[UUID]:
+    """Plan texts anew that were certainly not sent: failed or expired; answers which those were.
 
-_INSERT_QUEUE = """
-    INSERT INTO sending_queuedtext (id, brand_id, campaign_id, subscriber_id, lane, due_at)
-    SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::smallint[],
-        %s::timestamptz[])"""
+    They start over: no attempts, due now, `lifetime` to live, but no longer than `longest` after
+    the time of their id. Those before `first` stay. They pass the gate like any other.
+    """
+    values = {"ids": arrays.ids(ids), "first": first, "lifetime": lifetime, "longest": longest}
+    with connection.cursor() as cursor:
+        cursor.execute(statements.QUEUE_AGAIN, values)
+        return {row[0] for row in cursor.fetchall()}
 
-# `id = ANY` beside the join: only a constant prunes the partitions while planning.
-_DEPART = """
-    UPDATE sending_sentlog AS text
-    SET state = 'sending', reason = '', lease_token = %s, sender_id = given.sender_id,
-        sent_at = clock_timestamp(), changed_at = now()
-    FROM unnest(%s::uuid[], %s::bigint[]) AS given(id, sender_id)
-    WHERE text.id = given.id AND text.id = ANY(%s::uuid[]) AND text.state = 'planned'
-    RETURNING text.id"""
 
-_END = """
-    UPDATE sending_sentlog AS text
-    SET state = given.state, reason = given.reason, changed_at = now()
-    FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS given(id, state, reason)
-    WHERE text.id = given.id AND text.id = ANY(%s::uuid[]) AND text.state = 'planned'"""
+def doubt_departed(reason: str) -> int:
+    """Nobody will answer for any departure: their texts become unknown. Only without workers."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statements.DOUBT_DEPARTED, [reason])
+        doubted = cursor.rowcount
+        cursor.execute("DELETE FROM sending_departure")
+    return doubted
 
-# A receipt may have been faster than the answer: then only what the answer adds is written. A text
-# that goes back to the queue loses its token, so that an answer written twice counts once.
-_ATTEMPTS = "text.attempts + CASE text.state WHEN 'sending' THEN given.tried ELSE 0 END"
-_RECORD = f"""
-    UPDATE sending_sentlog AS text
-    SET provider_message_id = given.provider_id, bulk_id = given.bulk_id,
-        error_code = given.code, error_detail = given.detail, changed_at = now(),
-        attempts = {_ATTEMPTS},
-        state = CASE
-            WHEN text.state NOT IN ('sending', 'unknown') THEN text.state
-            WHEN given.state = 'planned' AND {_ATTEMPTS} >= %(attempts)s THEN 'failed'
-            ELSE given.state END,
-        reason = CASE
-            WHEN text.state NOT IN ('sending', 'unknown') THEN text.reason
-            WHEN given.state = 'planned' AND {_ATTEMPTS} >= %(attempts)s
-            THEN 'too_many_attempts' ELSE '' END,
-        sent_at = CASE WHEN given.state IN ('planned', 'failed')
-            AND text.state IN ('sending', 'unknown') THEN NULL ELSE text.sent_at END,
-        lease_token = CASE WHEN given.state = 'planned'
-            AND text.state IN ('sending', 'unknown') THEN NULL ELSE text.lease_token END
-    FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(providers)s::text[], %(bulks)s::text[],
-                %(codes)s::text[], %(details)s::text[], %(tried)s::smallint[], %(tokens)s::uuid[])
-         AS given(id, state, provider_id, bulk_id, code, detail, tried, token)
-    WHERE text.id = given.id AND text.id = ANY(%(ids)s::uuid[]) AND text.lease_token = given.token
-    RETURNING text.id, text.state, text.sender_id"""
 
-_REMEMBER = """
-    INSERT INTO sending_providermessage (provider_id, sender_id, text_id)
-    SELECT * FROM unnest(%s::text[], %s::bigint[], %s::uuid[]) ON CONFLICT DO NOTHING"""
+def doubt_waiting(reason: str, *, since: dt.datetime, parked: dt.datetime) -> int:
+    """What waits and may have been sent since then becomes unknown and leaves the queue.
 
-_UNCOUNT = """
-    UPDATE sending_dailytotal SET sent = greatest(0, sent - %s)
-    WHERE day = (now() AT TIME ZONE 'UTC')::date"""
+    Kept: what is due later, what had expired by then, what belongs to a cancelled campaign. What
+    is `parked` may have been resumed since: it counts as due.
+    """
+    with connection.cursor() as cursor:
+        values = {"reason": reason, "since": since, "parked": parked}
+        cursor.execute(statements.DOUBT_WAITING, values)
+        return cursor.fetchone()[0]
 
-# `backoff` is counted from 1, like `attempts` after the first.
-_REQUEUE = """
-    INSERT INTO sending_queuedtext (id, brand_id, campaign_id, subscriber_id, lane, due_at)
-    SELECT text.id, text.brand_id, text.campaign_id, text.subscriber_id,
-           CASE text.purpose WHEN 'campaign' THEN 1 ELSE 0 END,
-           clock_timestamp() + make_interval(secs => greatest(
-               coalesce(given.wait, 0),
-               (%(backoff)s::int[])[greatest(text.attempts, 1)] * (0.8 + 0.4 * random())))
-    FROM unnest(%(ids)s::uuid[], %(waits)s::float8[]) AS given(id, wait)
-    JOIN sending_sentlog AS text ON text.id = given.id AND text.id = ANY(%(ids)s::uuid[])
-    ON CONFLICT (id) DO NOTHING"""
 
-_QUEUED_OF = "SELECT id FROM sending_queuedtext WHERE id = ANY(%s)"
-_TEXTS_OF = "SELECT id FROM sending_sentlog WHERE id = ANY(%s)"
-_RECEIVE = """
-    UPDATE sending_sentlog AS text
-    SET state = given.state, changed_at = now(), reason = '',
-        error_code = CASE WHEN given.code = '' THEN text.error_code ELSE given.code END,
-        sent_at = coalesce(text.sent_at, now())
-    FROM (SELECT DISTINCT ON (id) id, state, code
-          FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(codes)s::text[])
-               AS told(id, state, code)
-          ORDER BY id, CASE state WHEN 'undelivered' THEN 99 ELSE
-              array_position(%(order)s::text[], state) END DESC) AS given
-    WHERE text.id = given.id AND text.id = ANY(%(ids)s::uuid[])
-      AND array_position(%(order)s::text[], text.state::text) IS NOT NULL
-      AND text.state <> 'delivered'
-      AND (given.state = 'undelivered' OR array_position(%(order)s::text[], given.state)
-           > array_position(%(order)s::text[], text.state::text))
-    RETURNING text.id"""
+def doubt_of_run(reason: str, run_id: int, *, after: int) -> int:
+    """Planned texts of a run to people after subscriber `after` become unknown, whenever due."""
+    with connection.cursor() as cursor:
+        values = {"reason": reason, "run": run_id, "after": after}
+        cursor.execute(statements.DOUBT_OF_RUN, values)
+        return cursor.fetchone()[0]
+
+
+def close_unknown(ids: Collection[UUID]) -> int:
+    """Nobody will ask about these unknown texts again; a receipt still moves them."""
+    with connection.cursor() as cursor:
+        cursor.execute(statements.CLOSE_UNKNOWN, {"ids": arrays.ids(ids), "reason": CLOSED})
+        return cursor.rowcount

@@ -32,7 +32,7 @@ log = structlog.get_logger("carillon.pipeline")
 
 BATCH = 500
 MOST_IN_DOUBT = 2000  # departed texts of one sender and process that have no answer yet
-SPARE = 10.0  # seconds of the lease that are left for writing the last answers down
+SPARE = LEASE.total_seconds() / 6  # left for writing the last answers down
 RECORD_EVERY = 0.25  # seconds: answers wait at most this long to be written down
 NEWS_WAIT = 0.01  # seconds between two looks for answers
 DATABASE_PATIENCE = 20.0  # seconds to wait for PostgreSQL to come back with answers in hand

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from campaigns import content, lifecycle, policy, runs
 from campaigns.eligibility import Action, Decision, Policy, Purpose, Reason, decide
 from campaigns.models import Campaign, Message, Run
-from sending import facts, outcomes, queues
+from sending import costs, credits, facts, outcomes, queues
 from sending.facts import Person
 from sending.identity import identify
 from sending.models import QueuedText, State
@@ -39,9 +39,12 @@ def plan_due(budget: float = BUDGET_SECONDS) -> int:
             _pause_for_want_of_a_message(campaign)
             continue
         run = runs.open_broadcast(campaign, now=clock.now())
-        while run.planned_at is None and time.monotonic() < until:
-            planned += plan_chunk(run)
-            run.refresh_from_db()
+        try:
+            while run.planned_at is None and time.monotonic() < until:
+                planned += plan_chunk(run)
+                run.refresh_from_db()
+        except credits.Short as short:
+            pause_for_want_of_credits(campaign, short)
     return planned
 
 
@@ -50,10 +53,13 @@ def start_due() -> None:
     now = clock.now()
     late = policy.platform().late_start
     due = Campaign.objects.filter(status=Campaign.Status.SCHEDULED, starts_at__lte=now)
-    for campaign in due.order_by("starts_at")[:100]:
+    for campaign in due.select_related("brand").order_by("starts_at")[:100]:
         if campaign.starts_at < now - late:
             lifecycle.hold(campaign, f"Its start was missed by more than {late}.")
             log.warning("campaign_held", campaign=campaign.pk)
+        elif lacking := costs.missing(campaign)[0]:
+            lifecycle.hold(campaign, str(credits.Short(lacking)))
+            log.warning("campaign_held_for_credits", campaign=campaign.pk, missing=lacking)
         elif lifecycle.begin(campaign):
             log.info("campaign_begun", campaign=campaign.pk)
 
@@ -76,6 +82,13 @@ def _pause_for_want_of_a_message(campaign: Campaign) -> None:
     with contextlib.suppress(lifecycle.NotAllowed):  # somebody was faster
         lifecycle.pause(campaign, "It has no message to send.")
         log.warning("campaign_without_message", campaign=campaign.pk)
+
+
+def pause_for_want_of_credits(campaign: Campaign, short: credits.Short) -> None:
+    """Its estimate was too low, or others were faster: what is planned waits with it."""
+    with contextlib.suppress(lifecycle.NotAllowed):
+        lifecycle.pause(campaign, str(short))
+        log.warning("campaign_without_credits", campaign=campaign.pk, missing=short.missing)
 
 
 @transaction.atomic

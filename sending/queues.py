@@ -20,7 +20,7 @@ from sending import arrays
 
 RINGING = "carillon:ringing"  # sorted set: brand ids by the time of their first ring
 DRAIN = "sending.dispatch.drain"
-LEASE = dt.timedelta(seconds=60)
+LEASE = dt.timedelta(seconds=settings.SENDING_LEASE_SECONDS)
 # Due when somebody resumes. (Python's clients cannot read PostgreSQL's infinity.)
 PARKED = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 
@@ -65,6 +65,23 @@ def ring_due() -> int:
     for brand_id in brands:
         ring(brand_id)
     return len(brands)
+
+
+def note_departed(brand_id: int, texts: int) -> None:
+    """Count texts that departed, for the rate that an operator sees."""
+    key = f"carillon:departed:{brand_id}:{int(time.time() // 60)}"
+    pipe = valkey().pipeline(transaction=False)
+    pipe.incrby(key, texts)
+    pipe.expire(key, 180)
+    pipe.execute()
+
+
+def departed_per_second(brand_id: int) -> float:
+    """Texts per second over the last full minute and this one. Raises redis.RedisError."""
+    now = time.time()
+    minute = int(now // 60)
+    counts = valkey().mget([f"carillon:departed:{brand_id}:{at}" for at in (minute - 1, minute)])
+    return sum(int(count or 0) for count in counts) / (60 + now % 60)
 
 
 @dataclass(frozen=True, slots=True)

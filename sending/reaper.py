@@ -1,18 +1,17 @@
 """What dead workers leave behind. A lease on the queue ends by itself; a departure needs this."""
 
-import datetime as dt
-
 import structlog
 from django.db import transaction
 
 from sending import outcomes
 from sending.models import Departure
+from sending.queues import LEASE
 from subscribers import clock
 
 log = structlog.get_logger("carillon.reaper")
 
 # After its lease a worker may still be writing down the last answers.
-GRACE = dt.timedelta(seconds=5)
+GRACE = LEASE / 12
 
 
 def reap(at_most: int = 100) -> int:

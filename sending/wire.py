@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.conf import settings
+
 from sending.gateways.base import Call, Gateway, NoAnswer, Outcome, without_answer
 from sending.gateways.transport import Transport
 from subscribers.models import Brand
 
 MOST_IN_FLIGHT = 1000  # calls of one process; each sender has its own, lower limit
-CALL_TIMEOUT = 20.0  # seconds for one whole call
+CALL_TIMEOUT = settings.SENDING_CALL_TIMEOUT_SECONDS  # for one whole call
 MUCH_NEWS = 500  # answers that wake the other thread at once
 
 

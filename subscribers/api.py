@@ -129,6 +129,7 @@ class SubscriberUpsert(APIView):
                     request.auth.workspace,
                     dict(given.validated_data),
                     subscribe=_wishes(data, brands),
+                    within=brands if request.auth.brands.exists() else (),
                     evidence={
                         "key": request.auth.prefix,
                         "form_title": given.validated_data.get("form_title", ""),

@@ -51,6 +51,17 @@ def lock_people(subscriber_ids: Iterable[int]) -> None:
         )
 
 
+def lock_numbers(hashes: Iterable[bytes]) -> None:
+    """Lock numbers until the transaction ends, for texts to who is no subscriber. After `lock_people`.
+
+    `hashes` are the numbers' keyed hashes: there may be no row to lock.
+    """
+    keys = sorted(int.from_bytes(hashed[:8], "big", signed=True) for hashed in set(hashes))
+    with connection.cursor() as cursor:
+        for key in keys:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+
+
 def opt_in(
     subscriber: Subscriber, brand: Brand, *, at: dt.datetime, source: str, evidence: dict[str, Any]
 ) -> bool:
@@ -114,6 +125,7 @@ def opt_out(
         .first()
     )
     hashed = phone_hash(workspace.pk, phone)
+    lock_numbers([hashed])
     ConsentEvent.objects.bulk_create(
         [
             ConsentEvent(

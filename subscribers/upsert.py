@@ -1,6 +1,7 @@
 """One subscriber, created or changed, as the API, the admin and imports see it."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 from subscribers import clock, consent, phones, timezones
@@ -15,12 +16,13 @@ def upsert(
     *,
     subscribe: dict[Brand, bool],
     evidence: dict[str, Any],
+    within: Sequence[Brand] = (),
 ) -> Subscriber:
     """Create or change the subscriber with `fields["phone"]`; only the given fields change.
 
-    `status` OPTOUT opts out of the whole workspace; ACTIVE opts nobody in again. `subscribe` opts
-    in to or out of brands, but a person who opted out stays out. Call it in a transaction.
-    Raises InvalidPhone, UnknownTimeZone.
+    `status` OPTOUT opts out of the whole workspace, or of the brands in `within` where it names
+    any; ACTIVE opts nobody in again. `subscribe` opts in to or out of brands, but a person who
+    opted out stays out. Call it in a transaction. Raises InvalidPhone, UnknownTimeZone.
     """
     fields = dict(fields)
     phone = phones.parse(fields.pop("phone"))
@@ -37,15 +39,16 @@ def upsert(
             setattr(subscriber, name, value)
         subscriber.save()
     if status == Subscriber.Status.OPTOUT:
-        consent.opt_out(
-            workspace,
-            phone.e164,
-            brand=None,
-            at=now,
-            source=ConsentSource.API,
-            reason="status OPTOUT through the API",
-            evidence=evidence,
-        )
+        for left in within or [None]:
+            consent.opt_out(
+                workspace,
+                phone.e164,
+                brand=left,
+                at=now,
+                source=ConsentSource.API,
+                reason="status OPTOUT through the API",
+                evidence=evidence,
+            )
     for brand, wanted in subscribe.items():
         _subscribe(subscriber, brand, wanted=wanted, at=now, evidence=evidence)
     subscriber.refresh_from_db()
@@ -56,6 +59,8 @@ def _subscribe(
     subscriber: Subscriber, brand: Brand, *, wanted: bool, at: dt.datetime, evidence: dict[str, Any]
 ) -> None:
     if not wanted:
+        if not subscriber.subscriptions.filter(brand=brand).exists():
+            return  # never asked for: that is no opt-out, which would bar a later opt-in
         consent.opt_out(
             subscriber.workspace,
             subscriber.phone,

@@ -15,9 +15,20 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from campaigns import policy
 from campaigns.models import BrandPolicy, Campaign, LegalWindow, Message, PlatformPolicy, Run
-from sending import partitions
-from sending.identity import identify
-from sending.models import Departure, QueuedText, Sender, SentLog, State
+from sending import credits, partitions
+from sending.identity import identify, lower_bound
+from sending.models import (
+    CreditAccount,
+    CreditEntry,
+    CreditHold,
+    Departure,
+    QueuedText,
+    Sender,
+    SentLog,
+    State,
+    TestNumber,
+    TestRequest,
+)
 from subscribers import consent, upsert
 from subscribers.models import (
     ApiKey,
@@ -59,6 +70,7 @@ def tenant(mark: str, number: int) -> Rows:
     rows |= _people(workspace, brand, mark, number, now)
     rows |= _campaign(brand, mark, now)
     rows |= _texts(rows, mark, now)
+    rows |= _credits_and_tests(rows, mark, number)
     return rows
 
 
@@ -161,5 +173,24 @@ def _texts(rows: Rows, mark: str, now: dt.datetime) -> Rows:
         ),
         WaitingReceipt: WaitingReceipt.objects.create(
             sender=rows[Sender], provider_id=mark, state=State.DELIVERED
+        ),
+    }
+
+
+def _credits_and_tests(rows: Rows, mark: str, number: int) -> Rows:
+    workspace, campaign, run = rows[Workspace], rows[Campaign], rows[Run]
+    entry = credits.grant(workspace, 100, note=mark, actor=mark, reference=f"grant:{mark}:{number}")
+    account = CreditAccount.objects.get(workspace=workspace)
+    return {
+        CreditAccount: account,
+        CreditHold: CreditHold.objects.create(
+            account=account, run=run, campaign=campaign, first_id=lower_bound(run.started_at)
+        ),
+        CreditEntry: entry,
+        TestNumber: TestNumber.objects.create(
+            workspace=workspace, phone=f"+1212555{1000 + number}", note=mark
+        ),
+        TestRequest: TestRequest.objects.create(
+            campaign=campaign, key=mark, asked_by=mark, asked_at=run.started_at
         ),
     }

@@ -4,6 +4,7 @@ A sandbox brand's clock is shifted to 13:00 Eastern on a weekday, so that a test
 any hour: New York may be texted, Hawaii still sleeps.
 """
 
+import contextlib
 import datetime as dt
 import itertools
 import uuid
@@ -12,10 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from django.db import connections
+from django.db import connection, connections, transaction
 
 from campaigns import lifecycle, policy
-from campaigns.models import Campaign, Message, Run
+from campaigns.models import Campaign, LegalWindow, Message, Run
 from config.demo.world import shift_to_afternoon
 from sending import gate, planning, queues
 from sending.gate import Departing
@@ -200,6 +201,34 @@ def assert_books_balance() -> None:
     assert dict(counted) == audiences
     planned = set(SentLog.objects.filter(state=State.PLANNED).values_list("id", flat=True))
     assert set(QueuedText.objects.values_list("id", flat=True)) == planned
+
+
+def empty_tables() -> None:
+    """Empty those tables of our apps that hold rows, except the law's."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT oid::regclass::text FROM pg_class"
+            " WHERE relkind IN ('r', 'p') AND NOT relispartition"
+            " AND relname ~ '^(subscribers|campaigns|sending|tracking)_' AND relname <> %s",
+            [LegalWindow._meta.db_table],
+        )
+        tables = [row[0] for row in cursor.fetchall()]
+        looks = [f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in tables]
+        cursor.execute(" UNION ALL ".join(looks))
+        used = [row[0] for row in cursor.fetchall()]
+        if used:
+            cursor.execute(f"TRUNCATE {', '.join(used)} CASCADE")
+
+
+class Killed(Exception):
+    """The process ended here."""
+
+
+def killed_at_the_end_of(job: Callable[[], Any]) -> None:
+    """Do something and die before it is committed."""
+    with contextlib.suppress(Killed), transaction.atomic():
+        job()
+        raise Killed
 
 
 def at_once(*jobs: Callable[[], Any]) -> list[Any]:

@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -17,6 +17,7 @@ from tracking.webhooks.base import Receipt
 
 # Receipts of texts that never appear are given up after this.
 KEEP_WAITING = dt.timedelta(days=7)
+LONGEST_ID = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,15 @@ class _Matched:
 @transaction.atomic
 def receive(sender: Sender, told: Sequence[Receipt]) -> None:
     """Apply a sender's receipts; those of texts that are not known wait for them."""
+    # An id is kept as long as the log keeps it, so that both are found by the same words.
+    told = [replace(receipt, provider_id=receipt.provider_id[:LONGEST_ID]) for receipt in told]
     matched, waiting = _match(sender, told)
     _apply(sender, matched)
     WaitingReceipt.objects.bulk_create(
         [
             WaitingReceipt(
                 sender=sender,
-                provider_id=receipt.provider_id[:64],
+                provider_id=receipt.provider_id,
                 state=receipt.state,
                 code=receipt.code[:20],
                 raw=receipt.raw,

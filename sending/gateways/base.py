@@ -88,6 +88,15 @@ class Outcome:
     stop_sender: bool = False  # credentials or account refused: nothing more may go this way
 
 
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What a provider's status call says of one text."""
+
+    provider_id: str  # the text that it speaks of
+    state: str  # in the log's words: accepted, sent, delivered, undelivered
+    code: str = ""  # the provider's code where it was not delivered
+
+
 class Gateway(Protocol):
     """One provider's adapter."""
 
@@ -95,6 +104,7 @@ class Gateway(Protocol):
     texts_per_call: int
     credential_names: tuple[str, ...]  # required, non-empty
     optional_credential_names: tuple[str, ...]
+    looks_up: bool  # whether the provider documents a status call: else both below answer None
 
     def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:
         """Requests that carry each of `texts` exactly once, `texts_per_call` at most in each."""
@@ -102,6 +112,17 @@ class Gateway(Protocol):
 
     def read(self, call: Call, answer: Answer) -> list[Outcome]:
         """One outcome for every text of `call`, in its order, whatever the answer holds."""
+        ...
+
+    def lookup_call(self, text_id: UUID, provider_id: str, account: Account) -> Call | None:
+        """The request that asks what became of a text; it carries none and sends nothing.
+
+        None where nothing that the provider knows the text by is known.
+        """
+        ...
+
+    def read_lookup(self, answer: Answer) -> LookedUp | None:
+        """What the answer says, or None where it says nothing certain: then nothing changes."""
         ...
 
 

@@ -12,11 +12,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from lxml import etree
 
 from sending.gateways import words
-from sending.gateways.base import Account, Answer, Call, Fate, Outcome, Text, bounded, by_status
+from sending.gateways.base import (
+    Account,
+    Answer,
+    Call,
+    Fate,
+    LookedUp,
+    Outcome,
+    Text,
+    bounded,
+    by_status,
+)
 
 SHORT_CODE_DIGITS = 6
 CODE_LENGTH = 64
@@ -50,6 +61,7 @@ class Lime:
         "message_id_field",
         "stop_errors",
     )
+    looks_up = False
 
     def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:
         """One GET per text, in order."""
@@ -72,6 +84,13 @@ class Lime:
             code = error[0] if error else f"http-{answer.status}"
             return _outcomes(call, Fate.FAILED, code=_masked(call, code), detail=said)
         return _read_success(call, answer, fields, said)
+
+    def lookup_call(self, text_id: UUID, provider_id: str, account: Account) -> Call | None:
+        """None: Lime documents no status call."""
+        return None
+
+    def read_lookup(self, answer: Answer) -> LookedUp | None:
+        return None
 
 
 def _call(text: Text, account: Account) -> LimeCall:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
+from uuid import UUID
 
 from sending.gateways import words
 from sending.gateways.base import (
@@ -19,6 +21,7 @@ from sending.gateways.base import (
     Answer,
     Call,
     Fate,
+    LookedUp,
     Outcome,
     Text,
     bounded,
@@ -27,6 +30,14 @@ from sending.gateways.base import (
 )
 
 SEND_PATH = "/api/v1.1/Messages/sendmessagesbulk"
+STATUS_PATH = "/api/v1.1/Messages/"
+# deliveryStatus of the status call, in lower case -> the log's words.
+STATUSES: Mapping[str, str] = {
+    "pending": "accepted",
+    "sent": "sent",
+    "delivered": "delivered",
+    "failure": "undelivered",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,7 @@ class Mitto:
     texts_per_call = 500
     credential_names: tuple[str, ...] = ("api_key", "traffic_account_id", "webhook_secret")
     optional_credential_names: tuple[str, ...] = ()
+    looks_up = True
 
     def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:
         """Calls of at most `texts_per_call` texts, in order."""
@@ -66,6 +78,22 @@ class Mitto:
         if entries is None:
             return for_all(call, Fate.UNKNOWN, code="unreadable", detail=said)
         return _by_index(call, bulk_id, entries)
+
+    def lookup_call(self, text_id: UUID, provider_id: str, account: Account) -> Call | None:
+        """`GET /api/v1.1/Messages/{id}`: by Mitto's id alone, as the send call carries no reference."""
+        if not provider_id:
+            return None
+        url = f"{account.base_url}{STATUS_PATH}{quote(provider_id, safe='')}"
+        return Call("GET", url, (("X-Mitto-API-Key", account.credentials["api_key"]),), None, ())
+
+    def read_lookup(self, answer: Answer) -> LookedUp | None:
+        """404 is no certainty: a text that was just taken may not be found yet."""
+        said = words.json_value(answer.body)
+        if answer.status != 200 or not isinstance(said, dict):
+            return None
+        state = STATUSES.get(words.scalar(said.get("deliveryStatus")).lower())
+        message_id = words.scalar(said.get("messageId"))
+        return LookedUp(message_id, state) if state and message_id else None
 
 
 def _call(texts: Sequence[Text], account: Account) -> MittoCall:

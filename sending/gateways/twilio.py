@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, quote_plus, urlencode
+from uuid import UUID
 
 from sending.gateways import words
 from sending.gateways.base import (
@@ -18,6 +19,7 @@ from sending.gateways.base import (
     Answer,
     Call,
     Fate,
+    LookedUp,
     Outcome,
     Text,
     bounded,
@@ -26,6 +28,18 @@ from sending.gateways.base import (
     retry_after_seconds,
 )
 
+# status of a message -> the log's words. `canceled` and what is new say nothing certain.
+STATUSES: Mapping[str, str] = {
+    "accepted": "accepted",
+    "scheduled": "accepted",
+    "queued": "accepted",
+    "sending": "accepted",
+    "sent": "sent",
+    "delivered": "delivered",
+    "read": "delivered",
+    "undelivered": "undelivered",
+    "failed": "undelivered",
+}
 VALIDITY = (1, 36_000)  # seconds that ValidityPeriod may hold
 
 
@@ -72,6 +86,7 @@ class Twilio:
     texts_per_call = 1
     credential_names: tuple[str, ...] = ("account_sid", "auth_token")
     optional_credential_names: tuple[str, ...] = ("messaging_service_sid",)
+    looks_up = True
 
     def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:
         """One POST per text, in order."""
@@ -101,6 +116,25 @@ class Twilio:
         if decided is None:
             return for_all(call, Fate.FAILED, code=code or f"http-{answer.status}", detail=detail)
         return [_with_words(outcome, code, detail) for outcome in decided]
+
+    def lookup_call(self, text_id: UUID, provider_id: str, account: Account) -> Call | None:
+        """`GET .../Messages/{sid}.json`: Twilio knows a text by its sid alone."""
+        if not provider_id:
+            return None
+        frame = _Frame(account)
+        url = f"{frame.url.removesuffix('.json')}/{quote(provider_id, safe='')}.json"
+        return Call("GET", url, frame.headers[:1], None, ())
+
+    def read_lookup(self, answer: Answer) -> LookedUp | None:
+        """404 is no certainty: what was just taken may not be found yet."""
+        said = words.json_value(answer.body)
+        if answer.status != 200 or not isinstance(said, dict):
+            return None
+        state = STATUSES.get(words.scalar(said.get("status")))
+        sid = words.scalar(said.get("sid"))
+        if not state or not sid:
+            return None
+        return LookedUp(sid, state, words.scalar(said.get("error_code")))
 
 
 class _Frame:

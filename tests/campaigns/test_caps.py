@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from campaigns.eligibility import (
     REASON_TEXT,
@@ -20,7 +19,7 @@ from campaigns.eligibility import (
 )
 from campaigns.schedule import STOP_BEFORE_END
 from tests.campaigns import wall_clock
-from tests.campaigns.people import EASTERN, LAWS, NOW, facts, hours, policy
+from tests.campaigns.people import LAWS, NOW, NOWS, PERSONS, POLICIES, facts, hours, policy
 
 SECOND = dt.timedelta(seconds=1)
 HOUR = dt.timedelta(hours=1)
@@ -81,6 +80,17 @@ def test_at_a_cap_the_text_waits_until_just_enough_texts_are_past(cap: Cap, more
     assert decision == Decision(Action.DEFER, cap.reason, until=free)
     assert decide(person, rules, free - SECOND) == decision
     assert decide(person, rules, free).reason is Reason.OK
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_a_cap_of_any_size_waits_for_the_oldest_text_that_fills_it(size: int) -> None:
+    sent = [NOW - DAY + number * HOUR for number in range(1, 6)]
+    free = sent[-size] + DAY
+    laws = {"US": Law(ALWAYS, size)}
+
+    for rules in (at_any_hour(daily_limit=size), at_any_hour(laws=laws)):
+        assert decide(facts(brand_sent=sent), rules, NOW).until == free
+        assert decide(facts(brand_sent=sent), rules, free).reason is Reason.OK
 
 
 @EACH_CAP
@@ -181,45 +191,6 @@ def test_knowing_another_place_of_a_person_never_makes_the_rules_milder() -> Non
     assert decide(facts(jurisdictions=("JM", "US")), policy(), early).until == early + HOUR / 2
 
 
-MOMENTS = st.integers(-10 * 86_400, 10 * 86_400).map(
-    lambda seconds: NOW + dt.timedelta(seconds=seconds)
-)
-ZONES = st.sampled_from(
-    [
-        *(EASTERN, "America/Chicago", "America/Los_Angeles", "Pacific/Guam", "Pacific/Honolulu"),
-        *("America/St_Johns", "Europe/London", "Pacific/Auckland", "Asia/Kolkata"),
-    ]
-)
-PLACES = st.sampled_from(["US", "US-FL", "US-WA", "US-NC", "CA", "CA-ON", "JM", "", "DEFAULT_SAFE"])
-SENT = st.lists(MOMENTS, max_size=6).map(sorted)
-HOURS = st.sampled_from(["00:00-23:59", "09:00-20:00", "12:00-12:11", "23:00-23:59", "12:00-12:05"])
-PERSONS = st.builds(
-    Facts,
-    subscription=st.sampled_from([*["opted_in"] * 6, "opted_out", "pending", "", None]),
-    has_evidence=st.sampled_from([True] * 6 + [False]),
-    suppressed=st.sampled_from([False] * 6 + [True]),
-    number_kind=st.sampled_from(["mobile", "mobile_or_landline", "voip", "landline", "other", ""]),
-    zones=st.lists(ZONES, max_size=3).map(tuple),
-    jurisdictions=st.lists(PLACES, max_size=3).map(tuple),
-    last_engagement=st.none() | MOMENTS,
-    brand_sent=SENT,
-    campaign_sent=SENT,
-)
-POLICIES = st.builds(
-    policy,
-    platform_enabled=st.sampled_from([True] * 6 + [False]),
-    brand_enabled=st.sampled_from([True] * 6 + [False]),
-    campaign_running=st.sampled_from([True] * 6 + [False]),
-    daily_limit=st.integers(0, 5),
-    weekly_cap=st.none() | st.integers(0, 3),
-    engagement=st.none() | st.just(DAY) | st.just(WEEK) | st.just(DAY * 0),
-    platform_remaining=st.integers(-1, 3),
-    brand_hours=HOURS.map(hours),
-    purpose=st.sampled_from([Purpose.CAMPAIGN] * 6 + [Purpose.CONFIRMATION]),
-)
-NOWS = st.tuples(MOMENTS, st.integers(-11, 14)).map(
-    lambda pair: pair[0].astimezone(dt.timezone(dt.timedelta(hours=pair[1])))
-)
 BY_HAND = {Reason.PLATFORM_OFF, Reason.BRAND_OFF, Reason.CAMPAIGN_PAUSED}
 
 

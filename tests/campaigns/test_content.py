@@ -9,7 +9,7 @@ from campaigns import content
 from campaigns.content import BadContent, Size, measure
 
 ADA = {"first_name": "Ada", "last_name": "Lovelace", "name": "Ada Lovelace", "brand": "Teas"}
-LIMIT = content.LONGEST_BODY
+LIMIT = 1600  # characters: Twilio refuses more
 GSM = "@\u00a3$\u00e8\u00d8\n\r\u0394_\u03a9 !a\u00e0Z0"
 EXTENSION = "\f^{}\\[~]|\u20ac"
 EMOJI = "\U0001f600"
@@ -100,10 +100,13 @@ def test_exactly_the_alphabet_of_the_codec_is_gsm() -> None:
         ("a" * 66 + EMOJI + "a" * 66, ("UCS-2", 134, 3)),
         ("caf\u00e9 \u00e7a", ("UCS-2", 7, 1)),  # the alphabet has only the capital cedilla
         ("`", ("UCS-2", 1, 1)),
+        ("\uffff" * 134, ("UCS-2", 134, 2)),
+        ("\U00010000" * 67, ("UCS-2", 134, 3)),
     ],
 )
 def test_segments_at_their_edges(body: str, size: tuple[str, int, int]) -> None:
     assert measure(body) == Size(*size)
+    assert isinstance(measure(body).units, int)
 
 
 @pytest.mark.parametrize(
@@ -219,9 +222,11 @@ def test_what_cannot_be_written_is_refused_with_one_sentence(source: str) -> Non
 
 def test_the_sentence_names_the_line() -> None:
     with pytest.raises(BadContent, match=r"cannot be read: unexpected tag 'shout' \(line 3\)\.$"):
-        content.render("Hi\n{{ first_name }}\n{% shout %}", ADA)
+        content.render("Hi\n{{ first_name }}\n{% shout %}\nBye\n", ADA)
     with pytest.raises(BadContent, match=r"cannot be written: .* \(line 2\)\.$"):
-        content.render("Hi\n{{ first_name.given }}", ADA)
+        content.render("\n{{ first_name.given }}\nBye\n", ADA)
+    with pytest.raises(BadContent, match=r"cannot be read: .* \(line 1\)\.$"):
+        content.render("{{ first_name\nBye\n", ADA)
 
 
 def test_the_sentence_names_what_may_be_mentioned() -> None:
@@ -247,6 +252,15 @@ def test_the_longest_body_is_written_and_one_character_more_is_not(letter: str) 
     assert content.render(letter * LIMIT, ADA) == letter * LIMIT
     with pytest.raises(BadContent):
         content.render(letter * LIMIT + "!", ADA)
+
+
+def test_a_long_source_is_read_up_to_its_limit() -> None:
+    comment = "{% comment %}{% endcomment %}Hi"
+    longest = comment.replace("}{", "}" + "x" * (4 * LIMIT - len(comment)) + "{")
+
+    assert content.render(longest, ADA) == "Hi"
+    with pytest.raises(BadContent, match=r"written with more than 6400 characters\.$"):
+        content.render(longest + "!", ADA)
 
 
 @pytest.mark.parametrize("name", ["x" * 1_000_000, "Ada\x00", "Ada\ud83d", "\x00", EMOJI * 2000])
@@ -285,6 +299,7 @@ def test_a_message_that_was_read_in_the_shallows_fails_politely_in_the_deep() ->
     [
         "Hi {{ first_name }}",
         "{{ brand }}: Hi {{ first_name | default: 'friend' }}, come and see. STOP to end",
+        "{{ brand }}",
         "a" * LIMIT,
     ],
 )
@@ -306,6 +321,27 @@ def test_a_message_that_everybody_can_get_passes_the_check(source: str) -> None:
 def test_a_message_that_somebody_could_not_get_fails_the_check(source: str) -> None:
     with pytest.raises(BadContent):
         content.check(source)
+
+
+def test_each_person_gets_her_own_body_and_its_segments() -> None:
+    source = "{{ brand }}: Hi {{ first_name }}"
+    bob = ADA | {"first_name": "Bob", "last_name": "Ada"}
+    emoji = ADA | {"first_name": EMOJI * 40}
+
+    for _ in range(2):
+        assert content.write(source, ADA) == ("Teas: Hi Ada", 1)
+        assert content.write(source, bob) == ("Teas: Hi Bob", 1)
+        assert content.write(source, emoji) == (f"Teas: Hi {EMOJI * 40}", 2)
+        assert content.write(source, ADA | {"brand": "Mats"}) == ("Mats: Hi Ada", 1)
+        assert content.write("{{ last_name }}", bob) == ("Ada", 1)
+        assert content.write("Hi", bob) == ("Hi", 1)
+
+
+@pytest.mark.parametrize("source", ["{{ nick }}", "{% if %}", "", "{{ first_name }}"])
+def test_what_one_person_cannot_get_is_refused_each_time(source: str) -> None:
+    for _ in range(2):
+        with pytest.raises(BadContent):
+            content.write(source, ADA | {"first_name": " "})
 
 
 PIECES = st.sampled_from(
@@ -334,10 +370,12 @@ PIECES = st.sampled_from(
 def test_whatever_is_written_a_body_that_can_be_sent_comes_out_or_a_sentence(
     source: str, name: str
 ) -> None:
+    fields = dict.fromkeys(content.FIELDS, name)
     try:
-        body = content.render(source, dict.fromkeys(content.FIELDS, name))
+        body = content.render(source, fields)
     except BadContent:
         return
+    assert content.write(source, fields) == (body, measure(body).segments)
     assert body == body.strip() != ""
     assert len(body) <= LIMIT
     assert "\x00" not in body

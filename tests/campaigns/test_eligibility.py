@@ -24,6 +24,7 @@ from sending.facts import Person
 from sending.models import QueuedText, State
 from subscribers.models import Brand, Subscription
 from subscribers.phones import PhoneKind
+from tests.campaigns import wall_clock
 from tests.campaigns.people import EASTERN, LAWS, NOW, facts, hours, policy
 
 SECOND = dt.timedelta(seconds=1)
@@ -112,7 +113,7 @@ def test_every_reason_can_be_reached_and_has_words() -> None:
 def test_the_names_that_are_stored_stay_as_they_are() -> None:
     assert {str(action) for action in Action} == {"send", "defer", "skip"}
     assert all(str(reason) == reason.name.lower() for reason in Reason)
-    assert {str(purpose) for purpose in Purpose} == {"campaign", "confirmation"}
+    assert all(str(purpose) == purpose.name.lower() for purpose in Purpose)
 
 
 @pytest.mark.parametrize("status", [None, "", "pending", "OPTED_IN", "opted-in", "nonsense"])
@@ -192,6 +193,13 @@ def test_the_installations_cap_never_puts_off_into_the_past() -> None:
         assert answers[0] > moment
 
 
+def test_the_installations_day_is_not_the_machines() -> None:
+    with wall_clock.machine_in("Pacific/Kiritimati"):
+        until = decide(facts(), policy(platform_remaining=0), NOW).until
+
+    assert until == dt.datetime(2027, 1, 20, tzinfo=dt.UTC)
+
+
 def test_one_text_left_of_the_installations_cap_may_be_sent() -> None:
     assert decide(facts(), policy(platform_remaining=1), NOW).reason is Reason.OK
     assert decide(facts(), policy(platform_remaining=-1), NOW).reason is Reason.PLATFORM_CAP
@@ -245,12 +253,20 @@ def test_a_policy_decides_for_different_places_and_days_by_their_own_hours() -> 
 
 
 @pytest.mark.parametrize("reason", SWITCHES)
-def test_no_text_of_any_purpose_passes_a_switch(reason: Reason) -> None:
+def test_campaigns_texts_and_answers_wait_for_a_switch(reason: Reason) -> None:
     _, _, of_policy = next(rule for rule in RULES if rule[0] is reason)
 
-    for purpose in Purpose:
+    for purpose in (Purpose.CAMPAIGN, Purpose.CONFIRMATION):
         decision = decide(facts(), policy(**of_policy, purpose=purpose), NOW)
         assert decision == Decision(Action.DEFER, reason)
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("switch", ["platform_enabled", "brand_enabled"])
+def test_no_text_of_any_purpose_passes_a_kill_switch(purpose: Purpose, switch: str) -> None:
+    rules = policy(**{switch: False}, purpose=purpose)
+
+    assert decide(facts(), rules, NOW).action is not Action.SEND
 
 
 @pytest.mark.parametrize(

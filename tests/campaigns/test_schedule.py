@@ -157,7 +157,7 @@ def test_a_holiday_has_the_hours_of_holidays() -> None:
 
 
 def test_the_hours_of_a_holiday_never_open_a_day_that_is_closed() -> None:
-    morning, noon, evening = map(parse_span, ("08:00-12:00", "10:00-14:00", "18:00-20:00"))
+    morning, noon, evening = map(parse_span, ("08:00-12:00", "10:00-14:00", "14:00-20:00"))
     fourth_of_july = dt.date(2027, 7, 4)  # a Sunday
 
     assert Hours("US", noon, noon, None, noon, holiday_same=False).on(fourth_of_july) is None
@@ -193,6 +193,7 @@ def test_a_window_follows_the_clock_on_the_wall(day: str, hours: str) -> None:
         ("02:30-20:00", "2027-03-14", "2027-03-14T07:30 2027-03-15T00:00"),
         ("00:30-02:30", "2027-03-14", "2027-03-14T05:30 2027-03-14T06:30"),
         ("02:15-02:45", "2027-03-14", ""),
+        ("02:00-03:00", "2027-03-14", ""),
         ("03:00-20:00", "2027-03-14", "2027-03-14T07:00 2027-03-15T00:00"),
         # 01:00 to 02:00 is repeated on 7 November.
         ("01:30-20:00", "2027-11-07", "2027-11-07T06:30 2027-11-08T01:00"),
@@ -305,6 +306,18 @@ def test_windows_reach_from_the_day_before_to_a_week_ahead(seconds: int) -> None
     assert found[0].start <= start - dt.timedelta(days=1)
     assert found[-1].end > start + dt.timedelta(days=7)
     assert len(found) == schedule.DAYS_AHEAD + 1
+
+
+def test_the_time_zone_of_the_machine_decides_nothing() -> None:
+    zones, start = ["Pacific/Honolulu", "Pacific/Guam"], utc("2027-01-19T11:00")
+    expected = windows(zones, [daily("09:00-20:00")], start=start)
+
+    for elsewhere in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        with wall_clock.machine_in(elsewhere):
+            found = windows(zones, [daily("09:00-20:00")], start=start)
+
+        assert found == expected
+        assert {edge.tzinfo for one in found for edge in (one.start, one.end)} == {dt.UTC}
 
 
 ZONES = (

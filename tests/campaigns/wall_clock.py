@@ -5,7 +5,10 @@ It shares no code with `campaigns`: it reads send_windows.csv itself and compare
 
 import csv
 import datetime as dt
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -125,3 +128,17 @@ def days_of_change(zone: str) -> list[dt.datetime]:
     days = [BEGIN + dt.timedelta(days=number) for number in range(2 * 366)]
     offsets = [day.astimezone(ZoneInfo(zone)).utcoffset() for day in days]
     return [days[at] for at in range(len(days) - 1) if offsets[at] != offsets[at + 1]]
+
+
+@contextmanager
+def machine_in(zone: str) -> Iterator[None]:
+    """Let the process believe that its machine stands in a zone."""
+    before = os.environ.get("TZ")
+    try:
+        os.environ["TZ"] = zone
+        time.tzset()
+        yield
+    finally:
+        os.environ.pop("TZ", None)
+        os.environ |= {} if before is None else {"TZ": before}
+        time.tzset()

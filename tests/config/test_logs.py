@@ -67,16 +67,16 @@ def digits(text: str) -> str:
     return "".join(char for char in text if char.isdigit())
 
 
-@pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_number_is_masked_however_it_is_written_and_whatever_stands_around_it(
-    shape: str, around: str
+    shape: str,
 ) -> None:
-    masked = mask(around.replace("{}", shape))
+    for around in AROUND:
+        masked = mask(around.replace("{}", shape))
 
-    assert "732555" not in digits(masked)
-    assert "5551234" not in digits(masked)
-    assert "***1234" in masked
+        assert "732555" not in digits(masked), around
+        assert "5551234" not in digits(masked), around
+        assert "***1234" in masked, around
 
 
 @pytest.mark.parametrize("number", ABROAD)

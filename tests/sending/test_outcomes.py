@@ -326,8 +326,10 @@ def test_planning_a_text_again_after_it_left_does_not_queue_it(
     outcomes.record([answer(token, row, Fate.ACCEPTED)], arrived=[token])
     values = {
         name: getattr(row, name)
-        for name in ("id", "brand_id", "campaign_id", "run_id", "message_id", "subscriber_id")
-        + ("purpose", "phone", "body", "segments", "state", "reason", "expires_at")
+        for name in (
+            *("id", "brand_id", "campaign_id", "run_id", "message_id", "subscriber_id"),
+            *("purpose", "phone", "body", "segments", "state", "reason", "expires_at"),
+        )
     }
 
     assert outcomes.plan([outcomes.NewText(**values, lane=1, due_at=clock.now())]) == 0

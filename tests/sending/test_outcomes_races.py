@@ -2,6 +2,7 @@
 
 import random
 import threading
+from functools import partial
 from uuid import UUID
 
 from sending import gate, outcomes, queues
@@ -23,7 +24,7 @@ def test_receipts_of_the_same_texts_never_deadlock(brand: Brand, sender: Sender)
         outcomes.record([Answered(token, Outcome(pk, Fate.ACCEPTED)) for pk in ids])
         start = threading.Barrier(3, timeout=30)
 
-        world.at_once(*[lambda state=state: receive_all(start, ids, state) for state in (S, D, S)])
+        world.at_once(*[partial(receive_all, start, ids, state) for state in (S, D, S)])
 
     assert world.states() == {State.DELIVERED: ROUNDS * TEXTS}
 

@@ -164,13 +164,13 @@ def test_a_run_of_a_cancelled_campaign_ends_and_the_campaign_stays_cancelled(
     assert Run.objects.get().finished_at is not None
 
 
-def test_a_campaign_is_never_completed_while_a_refusal_is_written_down(
-    brand: Brand, sender: Sender
-) -> None:
+def test_a_campaign_is_never_completed_while_a_refusal_is_written_down(brand: Brand) -> None:
     """The text leaves "sending" and enters the queue in one moment: no look may fall in between."""
-    for _ in range(30):
-        (text, *_) = world.planned_texts(brand, 1)
-        token, departing = world.pass_gate(brand, sender)
+    for round_ in range(12):
+        each = world.make_brand(f"round{round_}", workspace=brand.workspace)
+        its = world.make_sender(each)
+        campaign = world.planned_texts(each, 60)[0].campaign
+        token, departing = world.pass_gate(each, its)
         told = [
             Answered(token, Outcome(one.text.id, Fate.RETRY, code="lease-expired"))
             for one in departing
@@ -178,10 +178,10 @@ def test_a_campaign_is_never_completed_while_a_refusal_is_written_down(
 
         world.at_once(
             lambda token=token, told=told: outcomes.record(told, arrived=[token]),
-            lambda: [parking.close_finished() for _ in range(4)],
+            lambda: [parking.close_finished() for _ in range(6)],
         )
 
-        text.campaign.refresh_from_db()
-        assert text.campaign.status == Status.RUNNING
-        lifecycle.cancel(text.campaign)
+        campaign.refresh_from_db()
+        assert campaign.status == Status.RUNNING
+        lifecycle.cancel(campaign)
         parking.follow_campaigns()

@@ -1,6 +1,7 @@
 """Partitions by month: exact to the millisecond in UTC, made ahead, made once."""
 
 import datetime as dt
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -22,9 +23,10 @@ MILLISECOND = dt.timedelta(milliseconds=1)
 
 @pytest.fixture
 def far_months(installed: None) -> Iterator[None]:
-    """Partitions made by the test are gone afterwards."""
+    """Partitions made by the test, and its time zone, are gone afterwards."""
     yield
     with connection.cursor() as cursor:
+        cursor.execute("SET TIME ZONE 'UTC'")
         for name in attached(LOG) + attached(EVENTS):
             if int(name[-7:-3]) > 2030:
                 cursor.execute(f'DROP TABLE "{name}"')
@@ -67,7 +69,7 @@ def test_every_month_begins_and_ends_at_its_millisecond_in_utc(
     for month in MONTHS:
         partitions.ensure_month(LOG, month)
 
-    for month, following in zip(MONTHS, MONTHS[1:], strict=False):
+    for month, following in itertools.pairwise(MONTHS):
         name = f"{LOG}_{month:%Y_%m}"
         assert store(month) == store(month + dt.timedelta(days=10)) == name
         assert store(following - MILLISECOND) == name

@@ -19,6 +19,7 @@ from tests.sending.conftest import (  # noqa: F401 - fixtures are found by their
     balanced,
     brand,
     carrier_server,
+    committing,
     installed,
     provider,
     sender,
@@ -33,10 +34,10 @@ def post(client: Client) -> Callable[..., HttpResponse]:
     """post(sender, what, fields) calls a sender's webhook as its provider does, with its proof."""
 
     def call(
-        sender: Sender, what: str, fields: Any, *, query: str = "", **changes: Any
+        by: Sender, what: str, fields: Any, *, query: str = "", **changes: Any
     ) -> HttpResponse:
-        path = f"/webhooks/{sender.gateway}/{sender.webhook_token}/{what}{query}"
-        if sender.gateway == "mitto":
+        path = f"/webhooks/{by.gateway}/{by.webhook_token}/{what}{query}"
+        if by.gateway == "mitto":
             secret = changes.get("secret", world.CREDENTIALS["mitto"]["webhook_secret"])
             return client.post(
                 path,
@@ -45,7 +46,7 @@ def post(client: Client) -> Callable[..., HttpResponse]:
                 headers={HEADER: secret},
             )
         headers = {}
-        if sender.gateway == "twilio":
+        if by.gateway == "twilio":
             headers["X-Twilio-Signature"] = changes.get("signature") or signature(path, fields)
         return client.post(path, urlencode(fields), content_type=FORM, headers=headers)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.http import HttpResponse
@@ -10,7 +11,7 @@ from django.test import Client
 from sending.models import ProviderMessage, Sender, SentLog, State
 from subscribers.models import Brand, Suppression
 from tests import sending_world as world
-from tests.tracking.conftest import inbound
+from tests.tracking.conftest import FORM, inbound, signature
 from tracking import receipts
 from tracking.models import Reply, TrackingEvent, WaitingReceipt
 
@@ -60,16 +61,13 @@ def test_a_forged_signature_is_refused_and_nothing_is_stored(
     answer = post(sender, what, fields, signature=given or "none")
 
     assert answer.status_code == 403
-    assert not TrackingEvent.objects.exists()
+    assert not WaitingReceipt.objects.exists()
     assert not Suppression.objects.exists()
 
 
 def test_a_signature_holds_for_its_fields_and_its_address_alone(
     sender: Sender, client: Client
 ) -> None:
-    from tests.tracking.conftest import FORM, signature  # noqa: PLC0415
-    from urllib.parse import urlencode  # noqa: PLC0415
-
     path = f"/webhooks/twilio/{sender.webhook_token}/status"
     fields = DELIVERED["twilio"]
     signed = {"X-Twilio-Signature": signature(path, fields)}
@@ -102,9 +100,16 @@ def test_a_mitto_sender_without_a_secret_lets_nobody_in(brand: Brand, post: Post
 
 @pytest.mark.parametrize(
     "address",
-    ["lime/wrong/status", "twilio/{token}/status", "nobody/{token}/status", "lime/{token}%00/status"],
+    [
+        "lime/wrong/status",
+        "twilio/{token}/status",
+        "nobody/{token}/status",
+        "lime/{token}%00/status",
+    ],
 )
-def test_an_address_that_is_nobodys_is_not_found(brand: Brand, client: Client, address: str) -> None:
+def test_an_address_that_is_nobodys_is_not_found(
+    brand: Brand, client: Client, address: str
+) -> None:
     token = world.make_sender(brand, "lime").webhook_token
 
     answer = client.post(f"/webhooks/{address.format(token=token)}", DELIVERED["lime"])

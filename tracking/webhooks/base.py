@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
+from sending.gateways import words
+
+US_DIGITS = 10
+
 
 class ForgedError(Exception):
     """The request does not carry the proof that the provider sent it: 403."""
@@ -76,4 +80,14 @@ def required(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value:
         raise UnreadableError(f"{name} is missing.")
-    return value.replace("\x00", "")
+    return said(value)
+
+
+def said(value: object) -> str:
+    """A provider's words, as they can be stored: PostgreSQL takes no NUL and no half a character."""
+    return words.safe(str(value))
+
+
+def international(digits: str) -> str:
+    """A number that came with its country code and without a plus; ten digits are a US number."""
+    return f"+{digits}" if digits.isdecimal() and len(digits) != US_DIGITS else digits

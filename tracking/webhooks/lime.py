@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sending.models import State
-from tracking.webhooks.base import Inbound, Receipt, Request, reference, required
+from tracking.webhooks.base import (
+    Inbound,
+    Receipt,
+    Request,
+    international,
+    reference,
+    required,
+    said,
+)
 
 STATES = {
     "accepted": State.ACCEPTED,
@@ -33,13 +41,13 @@ class Lime:
             Receipt(
                 required(form, "messageId"),
                 STATES.get(required(form, "status").lower()),
-                form.get("code", "")[:20],
+                said(form.get("code", ""))[:20],
                 reference(form.get("reference", "")),
-                {name: form[name][:100] for name in KEPT if name in form},
+                {name: said(form[name])[:100] for name in KEPT if name in form},
             )
         ]
 
     def inbound(self, request: Request) -> Inbound:
         form = {**request.query, **request.form}
-        body = form.get("message", "").replace("\x00", "")
-        return Inbound(required(form, "messageId"), required(form, "mobile"), body)
+        phone = international(required(form, "mobile"))
+        return Inbound(required(form, "messageId"), phone, said(form.get("message", "")))

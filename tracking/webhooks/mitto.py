@@ -14,7 +14,9 @@ from tracking.webhooks.base import (
     Receipt,
     Request,
     UnreadableError,
+    international,
     required,
+    said,
 )
 
 STATES = {
@@ -48,8 +50,8 @@ class Mitto:
         told = _json(request.body)
         if not isinstance(told, dict):
             raise UnreadableError("An inbound text is one JSON object.")
-        body = str(told.get("text") or "").replace("\x00", "")
-        return Inbound(required(told, "messageId"), required(told, "from"), body)
+        phone = international(required(told, "from"))
+        return Inbound(required(told, "messageId"), phone, said(told.get("text") or ""))
 
 
 def _receipt(item: Any) -> Receipt:
@@ -59,9 +61,9 @@ def _receipt(item: Any) -> Receipt:
     return Receipt(
         required(item, "messageId"),
         STATES.get(str(status).lower()),
-        str(item.get("errorcode") or "")[:20],
+        said(item.get("errorcode") or "")[:20],
         None,
-        {name: str(item[name])[:100] for name in KEPT if item.get(name) is not None},
+        {name: said(item[name])[:100] for name in KEPT if item.get(name) is not None},
     )
 
 

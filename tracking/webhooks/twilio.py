@@ -8,7 +8,15 @@ import hmac
 from collections.abc import Mapping
 
 from sending.models import State
-from tracking.webhooks.base import ForgedError, Inbound, Receipt, Request, reference, required
+from tracking.webhooks.base import (
+    ForgedError,
+    Inbound,
+    Receipt,
+    Request,
+    reference,
+    required,
+    said,
+)
 
 # MessageStatus; the first ones have no callback but do no harm.
 STATES = {
@@ -41,13 +49,13 @@ class Twilio:
             Receipt(
                 required(form, "MessageSid"),
                 STATES.get(required(form, "MessageStatus")),
-                form.get("ErrorCode", ""),
+                said(form.get("ErrorCode", "")),
                 reference(request.query.get("text", "")),
-                {name: form[name] for name in KEPT if name in form},
+                {name: said(form[name])[:100] for name in KEPT if name in form},
             )
         ]
 
     def inbound(self, request: Request) -> Inbound:
         form = request.form
-        body = str(form.get("Body", "")).replace("\x00", "")
+        body = said(form.get("Body", ""))
         return Inbound(required(form, "MessageSid"), required(form, "From"), body)
