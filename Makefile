@@ -4,7 +4,7 @@ python := .venv/bin/python
 manage := $(python) manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint lock clean environment
+.PHONY: bench help demo run test check lint lock clean environment
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ lint: environment
 	.venv/bin/lint-imports --no-logo
 	$(manage) makemigrations --check --dry-run
 	.venv/bin/hadolint Dockerfile
+
+bench: environment ## Measure the loop with a stub provider (ROWS="single bulk" RUNS=5)
+	@RUNS="$(RUNS)" $(python) -m benchmarks $(ROWS)
 
 lock: environment ## Recompile the hashed requirements (UPGRADE=1 takes newer releases)
 	$(call compile,requirements.in,requirements.txt)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [ROW ...]`: run the rows and print them; `make bench` keeps the results."""
+"""`make bench` (ROWS="single bulk" RUNS=5): run rows, print their medians and keep the results."""
 
 import os
 import sys
@@ -27,4 +27,4 @@ if __name__ == "__main__":
     call_command("migrate", verbosity=0)
     from benchmarks import rows
 
-    sys.exit(rows.run(sys.argv[1:]))
+    sys.exit(rows.run(sys.argv[1:], times=int(os.environ.get("RUNS") or 1)))

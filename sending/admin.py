@@ -20,6 +20,7 @@ from sending import (
     funnel,
     progress,
     queues,
+    requeue,
     senders,
     trial_pages,  # noqa: F401 - its import registers them
 )
@@ -167,6 +168,7 @@ class SentLogAdmin(_Text, LogAdmin):
     list_select_related = ("brand", "campaign", "subscriber")
     search_fields = ("id",)
     search_help_text = "Whole phone number, or a text's id"
+    actions = ("queue_again",)
     fieldsets = (
         (None, {"fields": ("id", "brand", "campaign", "message", "person", "body", "segments")}),
         (
@@ -200,6 +202,25 @@ class SentLogAdmin(_Text, LogAdmin):
         if not search_term:
             return queryset, False
         return browse.found(queryset, search_term, user=request.user), False
+
+    def has_requeue_permission(self, request: HttpRequest) -> bool:
+        """The log is read-only; this is the one thing that a person may do with it."""
+        return request.user.has_perm("sending.change_sentlog")
+
+    @admin.action(description="Queue again", permissions=["requeue"])
+    def queue_again(self, request: HttpRequest, queryset: QuerySet) -> None:
+        try:
+            queued, left = requeue.selection(queryset)
+        except ValueError as error:
+            messages.error(request, str(error))
+            return
+        messages.success(request, f"Texts queued again: {queued}.")
+        if left:
+            messages.warning(
+                request,
+                f"Texts left as they are: {left}. Only what failed or expired, was certainly not"
+                f" sent and was planned within {requeue.HOURS} hours can be queued again.",
+            )
 
     @display(description="State", label=STATE_COLOURS)
     def status(self, text: SentLog) -> str:

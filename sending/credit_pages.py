@@ -24,7 +24,7 @@ from subscribers.tenant_admin import (
 class GrantForm(forms.ModelForm):
     """Credits for a workspace. The same page sent twice gives them once."""
 
-    reference = forms.CharField(
+    once = forms.CharField(
         widget=forms.HiddenInput, max_length=60, initial=lambda: f"grant:{uuid.uuid4().hex}"
     )
 
@@ -86,7 +86,7 @@ class CreditEntryAdmin(LargeTable, Undeletable, OperatorWrites, TenantAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
-            return ("workspace", "amount", "note", "reference")
+            return ("workspace", "amount", "note", "once")
         return ("workspace", "what", "amount", "cause", "note", "actor", "created_at")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -99,7 +99,7 @@ class CreditEntryAdmin(LargeTable, Undeletable, OperatorWrites, TenantAdmin):
             obj.amount,
             note=obj.note,
             actor=request.user.get_username(),
-            reference=form.cleaned_data["reference"],
+            reference=form.cleaned_data["once"],
         )
         obj.pk, obj.kind = given.pk, given.kind
 

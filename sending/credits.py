@@ -130,7 +130,8 @@ def settle(hold_id: int) -> str:
     """
     account_id = CreditHold.objects.values_list("account_id", flat=True).get(pk=hold_id)
     CreditAccount.objects.select_for_update(no_key=True).get(pk=account_id)
-    hold = CreditHold.objects.get(pk=hold_id)
+    # Locked before its texts are read: a `look_again` is either seen or comes after.
+    hold = CreditHold.objects.select_for_update(no_key=True).get(pk=hold_id)
     rows = _rows_of(hold)
     debit = rows.went_out - hold.debited
     if debit < 0:

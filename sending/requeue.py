@@ -21,6 +21,7 @@ from sending.models import SentLog, State
 from sending.parking import texts_of
 from subscribers import clock
 
+HOURS = LONGEST_WAIT // dt.timedelta(hours=1)
 CHUNK = 1000  # texts in one transaction
 WORTH_IT = dt.timedelta(hours=1)  # less time than this is left: not queued again
 MOST_BY_HAND = 10_000  # texts of one selection

@@ -204,12 +204,12 @@ def assert_books_balance() -> None:
 
 
 def empty_tables() -> None:
-    """Empty those tables of our apps that hold rows, except the law's."""
+    """Empty the users' and those tables of our apps that hold rows, except the law's."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT oid::regclass::text FROM pg_class"
             " WHERE relkind IN ('r', 'p') AND NOT relispartition"
-            " AND relname ~ '^(subscribers|campaigns|sending|tracking)_' AND relname <> %s",
+            " AND relname ~ '^(subscribers|campaigns|sending|tracking|auth_user)' AND relname <> %s",
             [LegalWindow._meta.db_table],
         )
         tables = [row[0] for row in cursor.fetchall()]

@@ -25,6 +25,10 @@ SEED = int(os.environ.get("SEED") or "1")
 LABEL = "chaos"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: only in `make chaos`")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here is chaos; what is only worth it at length is left out of the short form."""
     for item in items:

@@ -42,6 +42,7 @@ class Installation:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._data = folder / "data"
+        self._children: list[subprocess.Popen[bytes]] = []  # kept, so that they are waited for
         self._held = [embedded.start(self._data)]
         self.database_url = self._held[0].database_url
         self.redis_url = self._held[0].redis_url
@@ -98,14 +99,16 @@ class Installation:
         """Start `manage.py <arguments>` from the nursery."""
         return self.nursery.start(*arguments)
 
-    def start_anew(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start_anew(self, *arguments: str, **environment: str) -> Process:
         """Start `manage.py <arguments>` as an interpreter of its own, with more environment."""
         with (self.folder / "processes.log").open("ab") as log:
-            return subprocess.Popen(
+            child = subprocess.Popen(
                 processes.manage_command(*arguments),
                 cwd=ROOT, env=self.environment | environment, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+        self._children.append(child)
+        return Process(child.pid, " ".join(arguments))
 
     def stop_postgresql(self) -> None:
         """An immediate stop: what was not committed is gone, as after a power cut."""

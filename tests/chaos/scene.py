@@ -97,11 +97,22 @@ class Scene:
         self.processes.append(process)
         return process
 
+    def start_anew(self, *arguments: str, **environment: str) -> Process:
+        """Start a process with an interpreter and an environment of its own."""
+        process = self.installation.start_anew(*arguments, **environment)
+        self.processes.append(process)
+        return process
+
     def staff(self, workers: int, tickers: int = 1) -> list[Process]:
         """Start tickers and workers; answers the workers."""
         for _ in range(tickers):
             self.start("ticker")
         return [self.start("worker") for _ in range(workers)]
+
+    def named(self, name: str) -> list[Process]:
+        """The processes of one kind; dead ones are replaced first."""
+        self.replace_the_dead()
+        return [process for process in self.processes if process.name == name]
 
     def replace_the_dead(self) -> None:
         """What a supervisor does: whoever died is started again."""
@@ -119,11 +130,12 @@ class Scene:
             for brand, person in chosen:
                 if self._over.wait(pause):
                     return
-                self._stop(brand, person)
+                self.say_stop(brand, person)
 
         self.beside(say)
 
-    def _stop(self, brand: Brand, person: Subscriber) -> None:
+    def say_stop(self, brand: Brand, person: Subscriber) -> None:
+        """One person says STOP; the time of its commit is kept."""
         while not self._over.is_set():
             with patience():
                 consent.opt_out(
@@ -190,6 +202,10 @@ class Scene:
             time.sleep(0.02)
         raise AssertionError(f"in {within:.0f} s there was no {what}: {self.states()}")
 
+    def hold_still(self, seconds: float) -> None:
+        """Let some time pass."""
+        time.sleep(seconds)
+
     def settle(self, within: float = 60.0) -> None:
         """Wait until everything is planned and nothing is queued or on its way."""
         with contextlib.suppress(AssertionError):  # the verdict says what is left
@@ -205,6 +221,17 @@ class Scene:
             and not Departure.objects.filter(brand__in=self.brands).exists()
         )
 
+    def give_up_the_rest(self) -> None:
+        """What waits for another day ends as cancelled, by its campaigns."""
+        for brand in self.brands:
+            for campaign in brand.campaigns.filter(status=Campaign.Status.RUNNING):
+                lifecycle.cancel(campaign)
+        self.settle()
+
+    def accepted(self) -> list[dict[str, Any]]:
+        """What the carrier accepted of this scene."""
+        return self.installation.accepted(self._ledger)
+
     def states(self) -> dict[str, int]:
         """How many texts are in each state, by (state, reason)."""
         return dict(world.states(brand__in=self.brands))
@@ -216,10 +243,11 @@ class Scene:
         judge(
             self.verdict,
             brands=self.brands,
-            ledger=self.installation.accepted(self._ledger),
+            ledger=self.accepted(),
             stopped=self.stopped,
             in_doubt=self.in_doubt,
         )
+        print(self.verdict.line())  # noqa: T201 - a failed test shows it, and `pytest -rP`
         assert not self.verdict.wrong, self.verdict.line()
         return self.verdict
 

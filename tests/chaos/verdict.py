@@ -71,7 +71,9 @@ def judge(
         _Row(pk, state, (phone, body), person, sent_at, bool(reason or code))
         for pk, state, phone, body, person, sent_at, reason, code in SentLog.objects.filter(
             brand_id__in=ids
-        ).values_list("state", "phone", "body", "subscriber_id", "sent_at", "reason", "error_code")
+        ).values_list(
+            "id", "state", "phone", "body", "subscriber_id", "sent_at", "reason", "error_code"
+        )
     ]
     ours = {row.words[0] for row in rows}
     accepted = Counter((line["to"], line["body"]) for line in ledger if line["to"] in ours)

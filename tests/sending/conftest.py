@@ -22,11 +22,11 @@ from tests.sending.carrier.conftest import QUIET, SOON, Running, launch
 
 
 @pytest.fixture
-def committing(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def transactional_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The database, where everything is committed; our tables are emptied afterwards.
 
-    pytest-django's `transactional_db` empties every table there is and fills Django's own again:
-    that takes ten times as long.
+    pytest-django's own empties every table there is and fills Django's again, which takes ten times
+    as long. It knows by this name that a test needs a database.
     """
     with django_db_blocker.unblock():
         yield
@@ -34,7 +34,7 @@ def committing(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def installed(committing: None) -> Iterator[None]:
+def installed(transactional_db: None) -> Iterator[None]:
     """What migrations and the ticker provide, on a database that commits; an empty Valkey."""
     policy.load_send_windows()
     policy.platform()

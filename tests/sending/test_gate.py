@@ -216,6 +216,19 @@ def test_an_unknown_text_counts_for_the_daily_limit_and_a_refused_one_does_not(
     assert [one.text.to for one in world.pass_gate(brand, sender)[1]] == [person.phone]
 
 
+def test_what_answers_a_person_counts_for_no_limit(brand: Brand, sender: Sender) -> None:
+    BrandPolicy.objects.update(daily_limit=1)
+    (text,) = world.planned_texts(brand)
+    now = clock.now()
+    world.make_text(
+        brand, State.ACCEPTED, purpose="confirmation", subscriber=text.subscriber, sent_at=now
+    )
+
+    _, departing = world.pass_gate(brand, sender)
+
+    assert [one.text.id for one in departing] == [text.pk]
+
+
 def test_the_platforms_cap_puts_the_rest_off_to_tomorrow_in_real_time(
     brand: Brand, sender: Sender
 ) -> None:

@@ -19,10 +19,10 @@ from tests.sending.conftest import (  # noqa: F401 - fixtures are found by their
     balanced,
     brand,
     carrier_server,
-    committing,
     installed,
     provider,
     sender,
+    transactional_db,
 )
 from tracking.webhooks.mitto import HEADER
 

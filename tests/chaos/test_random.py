@@ -1,0 +1,145 @@
+"""Random crash runs: a few hundred texts, and misfortunes of all kinds drawn from a seed.
+
+RUNS=n asks for so many runs, SEED=n alone repeats that one.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.chaos.conftest import LONG, SEED
+from tests.chaos.proxy import On
+from tests.chaos.scene import Scene
+
+RUNS = int(os.environ.get("RUNS") or ("120" if LONG and not os.environ.get("SEED") else "1"))
+COMMANDS = (b"RPUSH", b"ZADD", b"ZPOPMIN", b"LMOVE", b"EVALSHA")
+STATEMENTS = (
+    b"INSERT INTO sending_departure",
+    b"INSERT INTO sending_sentlog",
+    b"SET provider_message_id",
+    b"worker_lost",
+)
+
+
+def kill_a_worker(it: Scene) -> None:
+    it.kill(it.random.choice(it.named("worker")))
+
+
+def kill_everybody(it: Scene) -> None:
+    with it.crash(of_process=True):
+        for process in it.processes[:]:
+            process.kill()
+
+
+def kill_the_ticker(it: Scene) -> None:
+    it.kill(it.named("ticker")[0])
+
+
+def restart_a_worker(it: Scene) -> None:
+    it.verdict.kills += 1
+    worker = it.random.choice(it.named("worker"))
+    worker.signal(signal.SIGTERM)
+    if it.random.random() < 0.5:
+        return
+    it.hold_still(it.random.uniform(0, 0.2))
+    it.kill(worker)  # by somebody who is in a hurry
+
+
+def freeze_a_worker(it: Scene) -> None:
+    worker = it.random.choice(it.named("worker"))
+    with it.crash(of_process=True):
+        worker.signal(signal.SIGSTOP)
+    seconds = it.random.choice((0.5, 3.0, 9.0))  # within its lease, and past it
+    it.beside(lambda: (it.hold_still(seconds), worker.signal(signal.SIGCONT)))
+
+
+def cut_postgresql(it: Scene) -> None:
+    with it.crash(wait=0.3):
+        it.installation.database.cut()
+
+
+def lose_a_commit(it: Scene) -> None:
+    with it.crash(wait=1.0):
+        it.installation.database.trap(b"COMMIT", On.ANSWER, after=it.random.choice(STATEMENTS))
+
+
+def stop_postgresql(it: Scene) -> None:
+    with it.crash():
+        it.installation.stop_postgresql()
+        it.hold_still(it.random.uniform(0, 2))
+        it.installation.revive()
+
+
+def cut_valkey(it: Scene) -> None:
+    with it.crash():
+        it.installation.valkey.cut()
+
+
+def lose_a_reply_of_valkey(it: Scene) -> None:
+    with it.crash(wait=0.3):
+        it.installation.valkey.trap(
+            it.random.choice(COMMANDS), On.ANSWER, times=it.random.randint(1, 3)
+        )
+
+
+def flush_valkey(it: Scene) -> None:
+    with it.crash():
+        it.installation.doorbell().flushall()
+
+
+def kill_valkey(it: Scene) -> None:
+    with it.crash():
+        it.installation.kill_valkey()
+        it.hold_still(it.random.uniform(0, 2))
+        it.installation.revive()
+
+
+def cut_the_carrier(it: Scene) -> None:
+    with it.crash(wait=0.4):
+        it.installation.provider.cut()
+
+
+def lose_an_answer_of_the_carrier(it: Scene) -> None:
+    with it.crash(wait=0.6):
+        it.installation.provider.trap(b"HTTP/1.1", On.ANSWER, times=it.random.randint(1, 5))
+
+
+def refuse_at_the_carrier(it: Scene) -> None:
+    with it.crash(wait=0.4):
+        it.installation.provider.refuse()
+        it.hold_still(it.random.uniform(0, 1))
+        it.installation.provider.heal()
+
+
+MISFORTUNES = {
+    kill_a_worker: 8, kill_everybody: 2, kill_the_ticker: 2, restart_a_worker: 2,
+    freeze_a_worker: 2, cut_postgresql: 2, lose_a_commit: 4, stop_postgresql: 1, cut_valkey: 2,
+    lose_a_reply_of_valkey: 3, flush_valkey: 2, kill_valkey: 1, cut_the_carrier: 2,
+    lose_an_answer_of_the_carrier: 2, refuse_at_the_carrier: 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + RUNS))
+def test_a_random_run(scene: Callable[..., Scene], seed: int) -> None:
+    with scene("random", seed) as it:
+        draw = it.random
+        it.turn(latency=draw.choice((0, 0.02, 0.2)), seed=seed)
+        for _ in range(draw.randint(1, 3)):
+            gateways = draw.sample(("lime", "mitto", "twilio"), draw.randint(1, 3))
+            brand = it.brand(
+                *gateways, people=draw.randint(80, 160),
+                rate=draw.choice((30, 60, 120)), in_flight=draw.choice((3, 10, 30)),
+            )  # fmt: skip
+            it.launch(brand)
+        it.stop_people(draw.choice((0, 0.05, 0.2)))
+        it.staff(draw.randint(1, 4))
+        for _ in range(draw.randint(1, 4)):
+            it.hold_still(draw.uniform(0, 1.5))
+            it.replace_the_dead()
+            (misfortune,) = draw.choices(list(MISFORTUNES), list(MISFORTUNES.values()))
+            print(misfortune.__name__)  # noqa: T201 - shown when the run fails
+            misfortune(it)
+        it.settle()
+        it.judge()
