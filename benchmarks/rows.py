@@ -12,7 +12,7 @@ from statistics import median
 
 from django.db import connection
 
-from benchmarks import sending
+from benchmarks import queue_table, sending
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ROWS: dict[str, Callable[[], dict[str, float]]] = {
@@ -20,6 +20,7 @@ ROWS: dict[str, Callable[[], dict[str, float]]] = {
     "bulk": lambda: sending.through("mitto", texts=40_000, delay_ms=200, workers=2),
     "plan": lambda: sending.planning_row(100_000, 3_000_000),
     "fairness": sending.fairness,
+    "queue": queue_table.compare,
 }
 
 

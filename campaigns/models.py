@@ -2,11 +2,13 @@
 
 import datetime as dt
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from campaigns.schedule import parse_span
 from subscribers.models import Brand
 from subscribers.tenancy import TenantManager
 
@@ -167,6 +169,19 @@ class BrandPolicy(models.Model):
         return f"Policy of {self.brand}"
 
 
+def valid_hours(text: str) -> None:
+    """One row that nobody can read would stop all sending: it is refused when it is typed."""
+    try:
+        parse_span(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
+def valid_holiday_hours(text: str) -> None:
+    if text != "same":
+        valid_hours(text)
+
+
 class LegalWindow(models.Model):
     """The hours and caps that a jurisdiction sets, from a date on. Hours are HH:MM-HH:MM or none."""
 
@@ -175,10 +190,14 @@ class LegalWindow(models.Model):
         BRAND = "brand", "Per brand"
 
     jurisdiction = models.CharField(max_length=20, help_text="Country, country-state or default.")
-    weekdays = models.CharField(max_length=11)
-    saturday = models.CharField(max_length=11)
-    sunday = models.CharField(max_length=11)
-    public_holidays = models.CharField(max_length=11, help_text="Hours, none, or same as the day.")
+    weekdays = models.CharField(max_length=11, validators=[valid_hours])
+    saturday = models.CharField(max_length=11, validators=[valid_hours])
+    sunday = models.CharField(max_length=11, validators=[valid_hours])
+    public_holidays = models.CharField(
+        max_length=11,
+        validators=[valid_holiday_hours],
+        help_text="Hours, none, or same as the day.",
+    )
     cap_per_24h = models.PositiveSmallIntegerField(null=True, blank=True)
     cap_scope = models.CharField(max_length=10, choices=CapScope, blank=True)
     effective_from = models.DateField()

@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from campaigns import policy
@@ -296,3 +297,20 @@ def test_without_a_single_law_nobody_is_texted(brand: Brand) -> None:
 
     with pytest.raises(KeyError, match="DEFAULT_SAFE"):
         decide(facts(), rules(brand), NOW)
+
+
+@pytest.mark.parametrize("hours", ["9-17", "21:00-08:00", "", "always"])
+def test_hours_that_nobody_can_read_are_refused_when_they_are_typed(hours: str) -> None:
+    row = LegalWindow(
+        jurisdiction="US-XX",
+        weekdays=hours,
+        saturday="none",
+        sunday="none",
+        public_holidays="same",
+        effective_from=dt.date(2026, 1, 1),
+        confidence="low",
+        basis="a test",
+    )
+    with pytest.raises(ValidationError) as refused:
+        row.clean_fields()
+    assert set(refused.value.message_dict) == {"weekdays"}

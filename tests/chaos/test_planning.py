@@ -50,17 +50,15 @@ def test_f17_planners_die_mid_audience(scene: Callable[..., Scene]) -> None:
 
 
 def test_f18_poison_fails_alone(scene: Callable[..., Scene]) -> None:
-    """A template that breaks for one person, a megabyte, emoji, numbers that nobody has."""
+    """A text too long for one person, a megabyte, emoji, a number that nobody has."""
     with scene("F18 poison") as it:
         brand = it.brand("lime", "mitto", "twilio", people=60 if not LONG else 300, rate=200)
         huge = it.brand("twilio", people=20)
-        poison = dict(zip(("broken", "long", "emoji", "number"), it.people[brand.pk], strict=False))
-        names = {"broken": "7", "long": "x" * 200, "emoji": "👩‍👩‍👧‍👦 \x01 {{ brand }} {% if"}
-        for what, name in names.items():
+        poison = dict(zip(("long", "emoji", "number"), it.people[brand.pk], strict=False))
+        for what, name in (("long", "x" * 200), ("emoji", "👩‍👩‍👧‍👦 {{ brand }} {% if")):
             Subscriber.objects.filter(pk=poison[what].pk).update(name=name)
         Subscriber.objects.filter(pk=poison["number"].pk).update(phone=world.number("0400"))
-        # Only who is called 7 divides by zero.
-        it.launch(brand, "Hi {{ name }}{% if name == '7' %}{{ 1 | divided_by: 0 }}{% endif %}.")
+        it.launch(brand, "{{ name }}" * 10)
         it.launch(huge, "x" * 1_000_000)
         it.staff(2)
         it.settle()
@@ -71,8 +69,7 @@ def test_f18_poison_fails_alone(scene: Callable[..., Scene]) -> None:
             for what, person in poison.items()
         }
         assert ends == {
-            "broken": State.SKIPPED,
-            "long": State.ACCEPTED,
+            "long": State.SKIPPED,  # its ten repetitions are more than a text may hold
             "emoji": State.ACCEPTED,
             "number": State.FAILED,
         }

@@ -23,8 +23,14 @@ STATEMENTS = (
 )
 
 
+def kill_one(it: Scene, name: str) -> None:
+    """SIGKILL, and a new one in its place."""
+    it.kill(it.random.choice(it.named(name)))
+    it.start(name)
+
+
 def kill_a_worker(it: Scene) -> None:
-    it.kill(it.random.choice(it.named("worker")))
+    kill_one(it, "worker")
 
 
 def kill_everybody(it: Scene) -> None:
@@ -34,7 +40,7 @@ def kill_everybody(it: Scene) -> None:
 
 
 def kill_the_ticker(it: Scene) -> None:
-    it.kill(it.named("ticker")[0])
+    kill_one(it, "ticker")
 
 
 def restart_a_worker(it: Scene) -> None:
@@ -45,6 +51,7 @@ def restart_a_worker(it: Scene) -> None:
         return
     it.hold_still(it.random.uniform(0, 0.2))
     it.kill(worker)  # by somebody who is in a hurry
+    it.start("worker")
 
 
 def freeze_a_worker(it: Scene) -> None:

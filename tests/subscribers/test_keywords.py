@@ -77,3 +77,7 @@ def test_no_phrase_stands_for_two_things() -> None:
 def test_any_text_has_a_meaning_and_normalising_again_changes_nothing(body: str) -> None:
     assert meaning(body) in Meaning
     assert normalise(normalise(body)) == normalise(body)
+
+
+def test_the_normal_form_is_upper_case() -> None:
+    assert normalise("  stop! ") == "STOP"
