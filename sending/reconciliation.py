@@ -194,7 +194,7 @@ _BY_WORDS = """
     WHERE line.number = pair.number"""
 
 _COUNT_TWICE = """
-    SELECT coalesce(sum(lines - 1), 0) FROM (
+    SELECT coalesce(sum(lines - 1), 0)::bigint FROM (
         SELECT count(*) AS lines FROM audit_line AS line
         JOIN sending_sentlog AS text ON text.id = line.text_id
         WHERE {texts} GROUP BY text.id) AS counted"""

@@ -67,6 +67,10 @@ def test_every_job_of_the_ticker_can_be_found():
     assert all(callable(import_string(path)) for path, _ in settings.TICKER_JOBS)
 
 
+def test_every_check_of_a_launch_can_be_found():
+    assert all(callable(import_string(path)) for path in settings.LAUNCH_CHECKS)
+
+
 def test_every_gateway_has_a_webhook():
     assert WEBHOOKS.keys() == GATEWAYS.keys()
 

@@ -64,6 +64,7 @@ def test_f10_a_bulk_answer_of_a_wrong_shape(scene: Callable[..., Scene], shape: 
         it.judge()
 
 
+@pytest.mark.long
 def test_f9_errors_of_all_kinds_while_workers_die(scene: Callable[..., Scene]) -> None:
     """A third of the calls go wrong, each gateway's in its own way, while workers are killed."""
     with scene("F9 errors under kills") as it:

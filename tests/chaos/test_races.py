@@ -64,6 +64,7 @@ def test_f13_twenty_workers_and_two_campaigns_never_exceed_a_cap(
         it.judge()
 
 
+@pytest.mark.long
 def test_f15_a_workers_clock_is_ten_minutes_off(scene: Callable[..., Scene]) -> None:
     """One is ahead and dies, one is behind and finishes: leases are the database's."""
     with scene("F15 clocks ten minutes off") as it:

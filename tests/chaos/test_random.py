@@ -133,17 +133,18 @@ def test_a_random_run(scene: Callable[..., Scene], seed: int) -> None:
     with scene("random", seed) as it:
         draw = it.random
         it.turn(latency=draw.choice((0, 0.02, 0.2)), seed=seed)
+        seconds = draw.uniform(3, 6)  # that it would take if nothing happened
         for _ in range(draw.randint(1, 3)):
             gateways = draw.sample(("lime", "mitto", "twilio"), draw.randint(1, 3))
-            brand = it.brand(
-                *gateways, people=draw.randint(80, 160),
-                rate=draw.choice((30, 60, 120)), in_flight=draw.choice((3, 10, 30)),
-            )  # fmt: skip
-            it.launch(brand)
+            people = draw.randint(80, 160)
+            rate = round(people / len(gateways) / seconds) + 1
+            it.launch(
+                it.brand(*gateways, people=people, rate=rate, in_flight=draw.choice((3, 10, 30)))
+            )
         it.stop_people(draw.choice((0, 0.05, 0.2)))
         it.staff(draw.randint(1, 4))
         for _ in range(draw.randint(1, 4)):
-            it.hold_still(draw.uniform(0, 1.5))
+            it.hold_still(draw.uniform(0, 1.3))
             it.replace_the_dead()
             (misfortune,) = draw.choices(list(MISFORTUNES), list(MISFORTUNES.values()))
             print(misfortune.__name__)  # noqa: T201 - shown when the run fails

@@ -4,6 +4,8 @@ import signal
 import time
 from collections.abc import Callable
 
+import pytest
+
 from sending import planning, queues
 from sending.models import Departure, QueuedText, SentLog, State
 from subscribers import clock
@@ -84,6 +86,7 @@ def test_f2_a_worker_dies_at_each_numbered_point(scene: Callable[..., Scene]) ->
         assert max(unknown.values()) <= 8
 
 
+@pytest.mark.long
 def test_f3_a_worker_that_slept_past_its_lease_sends_nothing_again(
     scene: Callable[..., Scene],
 ) -> None:
@@ -108,6 +111,7 @@ def test_f3_a_worker_that_slept_past_its_lease_sends_nothing_again(
         assert sleeper.lives(), "it should have gone on"
 
 
+@pytest.mark.long
 def test_f4_workers_are_restarted_while_they_send(scene: Callable[..., Scene]) -> None:
     restarts = 100 if LONG else 6
     with scene("F4 SIGTERM restarts") as it:

@@ -237,12 +237,13 @@ def test_since_leaves_out_what_was_planned_before(campaign: Campaign) -> None:
 def test_what_a_carrier_took_is_what_we_say_even_where_answers_were_lost(
     carrier: Carrier, gateway: str
 ) -> None:
-    brand = world.make_brand()
-    world.make_sender(brand, gateway)
+    workspace = Workspace.objects.create(slug="one", name="One")
     carrier.turn(hang=0.2)
-    digits = ["1234", "0501", "0105", "0200", "0500", "0104"]
-    for one in digits:  # alone, as one of them decides for a whole call of Mitto's
-        world.planned_texts(brand, [world.number(one)])
+    # A brand for each: one of these numbers decides for a whole call of Mitto's.
+    for digits in ("1234", "0501", "0105", "0200", "0500", "0104"):
+        brand = world.make_brand(f"brand{digits}", workspace=workspace)
+        world.make_sender(brand, gateway)
+        world.planned_texts(brand, [world.number(digits)])
         dispatch.drain(brand.pk, seconds=20)
 
     found = audit(carrier)
@@ -311,25 +312,36 @@ def drain_until_empty(brand_id: int) -> None:
         connections.close_all()
 
 
-def test_a_receipt_for_a_refused_text_and_a_late_refusal_keep_the_days_exact(
-    campaign: Campaign,
-) -> None:
-    """429, and then a receipt all the same; and a refusal that comes after midnight."""
-    brand, sender = campaign.brand, Sender.objects.get()
-    for told in ("received", "late"):
-        text = world.planned_texts(brand)[0]
-        token, _ = world.pass_gate(brand, sender)
-        if told == "late":
-            yesterday = clock.now() - DAY
-            Departure.objects.filter(token=token).update(departed_at=yesterday)
-            DailyTotal.objects.create(day=yesterday.date(), sent=1)
-            DailyTotal.objects.filter(day=clock.now().date()).update(sent=SENT + 1)
-        outcome = Outcome(text.pk, Fate.RETRY, code="http-429")
-        outcomes.record([Answered(token, outcome)], arrived=[token])
-        if told == "received":
-            outcomes.receive([(text.pk, State.DELIVERED, "")])
-            QueuedText.objects.update(due_at=clock.now() + DAY)
+def refuse(text_id: uuid.UUID, token: uuid.UUID) -> None:
+    outcome = Outcome(text_id, Fate.RETRY, code="http-429")
+    outcomes.record([Answered(token, outcome)], arrived=[token])
 
+
+def test_a_receipt_for_a_text_that_was_refused_counts_it_after_all(installed: None) -> None:
+    brand = world.make_brand()
+    (text,) = world.planned_texts(brand)
+    token, _ = world.pass_gate(brand, world.make_sender(brand))
+    refuse(text.pk, token)
+    assert DailyTotal.objects.get().sent == 0
+
+    outcomes.receive([(text.pk, State.DELIVERED, "")])
+
+    assert DailyTotal.objects.get().sent == 1
+    assert audit().differences == []
+
+
+def test_a_refusal_after_midnight_is_taken_off_the_day_before(installed: None) -> None:
+    brand = world.make_brand()
+    (text,) = world.planned_texts(brand)
+    token, _ = world.pass_gate(brand, world.make_sender(brand))
+    today = clock.now().date()
+    Departure.objects.update(departed_at=clock.now() - DAY)
+    DailyTotal.objects.update(day=today - DAY)
+    DailyTotal.objects.filter(day=today).delete()
+
+    refuse(text.pk, token)
+
+    assert DailyTotal.objects.get(day=today - DAY).sent == 0
     assert audit().differences == []
 
 
