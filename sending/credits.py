@@ -65,44 +65,47 @@ class _Cause:
     first_id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """An account as planning sees it: a model instance would cost more than the look."""
+
+    id: int
+    enforced: bool
+    opened_at: dt.datetime
+    available: int
+
+
 def reserve(texts: Iterable[NewText]) -> None:
     """Reserve what new texts may cost. Part of the transaction that adds them to the log.
 
     Raises Short, which undoes that transaction, where the workspace's credits do not suffice.
     """
-    charged = [t for t in texts if t.state == State.PLANNED and t.purpose in CHARGED]
-    for account, brands in _metered({text.brand_id for text in charged}):
+    charged = [text for text in texts if text.segments and text.purpose in CHARGED]
+    for account, brands in _metered({text.brand_id for text in charged}).items():
         wanted: dict[_Cause, int] = defaultdict(int)
         for text in charged:
-            if text.brand_id in brands and text.campaign_id:
+            if text.brand_id in brands and text.campaign_id and text.state == State.PLANNED:
                 cause = _Cause(text.campaign_id, text.run_id, _first_id(text.id))
                 wanted[cause] += text.segments
         counted = {
             cause: amount
             for cause, amount in wanted.items()
-            if amount and moment_of(cause.first_id) >= account.opened_at
+            if moment_of(cause.first_id) >= account.opened_at
         }
         missing = sum(counted.values()) - account.available
         if account.enforced and counted and missing > 0:
             raise Short(missing)
         for cause, amount in counted.items():
-            _post(account.pk, cause, reserved=amount)
+            _post(account.id, cause, reserved=amount)
 
 
-def _metered(brand_ids: Collection[int]) -> list[tuple[CreditAccount, set[int]]]:
+def _metered(brand_ids: Collection[int]) -> dict[_Account, set[int]]:
     """The accounts that these brands' texts are charged to, locked, in one order."""
-    if not brand_ids:
-        return []
-    accounts = (
-        CreditAccount.objects.select_for_update(no_key=True, of=("self",))
-        .filter(workspace__brands__in=brand_ids)
-        .annotate(brand_id=F("workspace__brands"))
-        .order_by("pk")
-    )
-    found: dict[int, tuple[CreditAccount, set[int]]] = {}
-    for account in accounts:
-        found.setdefault(account.pk, (account, set()))[1].add(account.brand_id)
-    return list(found.values())
+    found: dict[_Account, set[int]] = defaultdict(set)
+    if brand_ids:
+        for brand_id, *account in _rows(_METERED, [list(brand_ids)]):
+            found[_Account(*account)].add(brand_id)
+    return found
 
 
 def _first_id(identity: UUID) -> UUID:
@@ -324,6 +327,13 @@ _ROWS = """
     FROM sending_sentlog
     WHERE id >= %(first)s AND id < %(end)s AND campaign_id = %(campaign)s
       AND run_id IS NOT DISTINCT FROM %(run)s::bigint AND purpose = ANY(%(charged)s)"""
+
+_METERED = """
+    SELECT brand.id, account.id, account.enforced, account.opened_at,
+           account.granted - account.reserved - account.spent
+    FROM sending_creditaccount AS account
+    JOIN subscribers_brand AS brand ON brand.workspace_id = account.workspace_id
+    WHERE brand.id = ANY(%s) ORDER BY account.id, brand.id FOR NO KEY UPDATE OF account"""
 
 _POST = """
     WITH hold AS (

@@ -69,8 +69,9 @@ def plan(texts: Sequence[NewText]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statements.INSERT_TEXTS, columns)
         new = {row[0] for row in cursor.fetchall()}
-        credits.reserve(text for text in texts if text.id in new)
-        queued = [text for text in texts if text.state == State.PLANNED and text.id in new]
+        added = [text for text in texts if text.id in new]
+        credits.reserve(added)
+        queued = [text for text in added if text.state == State.PLANNED]
         cursor.execute(
             statements.INSERT_QUEUE,
             [

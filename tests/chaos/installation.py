@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -114,6 +115,19 @@ class Installation:
         """An immediate stop: what was not committed is gone, as after a power cut."""
         pid = int((self._data / "postgresql" / "postmaster.pid").read_text().split("\n", 1)[0])
         _end(Process(pid, "PostgreSQL"), signal.SIGQUIT)
+
+    def back_up(self) -> None:
+        """Keep PostgreSQL's files as they are now. It is stopped for a moment."""
+        self.stop_postgresql()
+        shutil.copytree(self._data / "postgresql", self.folder / "backup")
+        self.revive()
+
+    def restore(self) -> None:
+        """Throw PostgreSQL's files away and put the backup in their place."""
+        self.stop_postgresql()
+        shutil.rmtree(self._data / "postgresql")
+        (self.folder / "backup").rename(self._data / "postgresql")
+        self.revive()
 
     def kill_valkey(self) -> None:
         """Valkey is gone and with it all it knew."""

@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from campaigns import lifecycle
-from campaigns.models import Campaign, Message
+from campaigns.models import Campaign, Message, PlatformPolicy
 from sending.models import Departure, QueuedText, SentLog, State
 from subscribers import clock, consent
 from subscribers.models import Brand, ConsentSource, Subscriber, Workspace
@@ -60,6 +60,7 @@ class Scene:
         QueuedText.objects.all().delete()
         Departure.objects.all().delete()
         Campaign.objects.filter(status=Campaign.Status.RUNNING).update(status="completed")
+        PlatformPolicy.objects.update(sending_enabled=True)
         self.installation.doorbell().flushall()
 
     # --- who is texted

@@ -1,4 +1,4 @@
-"""F7: PostgreSQL stops, loses an answer, kills a transaction, has no room for us."""
+"""F7 and F8: PostgreSQL stops, loses an answer, kills a transaction, is full, is restored."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,9 @@ import psycopg
 import pytest
 from django.db import connection
 
-from sending.models import QueuedText, State
+from campaigns.models import Campaign, PlatformPolicy
+from sending.models import QueuedText, SafeMode, State
+from subscribers import clock
 from tests.chaos.conftest import LONG
 from tests.chaos.proxy import On
 from tests.chaos.scene import Scene
@@ -151,3 +153,40 @@ def test_f7_there_is_no_connection_left(scene: Callable[..., Scene]) -> None:
         assert resumes(it) < RESUMES_WITHIN
         it.settle()
         it.judge()
+
+
+@pytest.mark.long
+def test_f8_the_database_is_restored_from_a_backup(scene: Callable[..., Scene]) -> None:
+    """What left after the backup is planned again in its rows: nobody may get it twice."""
+    with scene("F8 restored from a backup") as it:
+        brand = it.brand("lime", "mitto", "twilio", people=500, rate=15)
+        later = it.brand("twilio", people=100, rate=50)
+        it.launch(brand)
+        it.staff(2)
+        it.wait_for(lambda: len(it.ids(State.ACCEPTED)) > 60, "text")
+        since = clock.now()
+        with it.crash():
+            it.installation.back_up()
+        forgotten = it.launch(later)  # the backup knows nothing of it
+        it.wait_for(lambda: len(it.accepted()) > 250, "text after the backup")
+        with it.crash(of_process=True):
+            for process in it.processes:
+                process.kill()
+            it.installation.restore()
+        it.processes.clear()
+
+        it.start("enter_safe_mode", "--since", since.isoformat())
+        it.wait_for(SafeMode.objects.filter(since=since).exists, "safe mode")
+        it.staff(2)
+        before = len(it.accepted())
+        it.hold_still(3.0)
+        assert len(it.accepted()) == before, "something was sent in safe mode"
+
+        PlatformPolicy.objects.update(sending_enabled=True)
+        assert not Campaign.objects.filter(pk=forgotten.pk).exists()
+        it.verdict.texts -= 100
+        it.brands.remove(later)
+        it.in_doubt |= it.ids(State.UNKNOWN)
+        it.settle()
+        it.judge()
+        assert it.verdict.unknown > 100
