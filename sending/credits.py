@@ -82,14 +82,17 @@ def reserve(texts: Iterable[NewText]) -> None:
     """
     charged = [text for text in texts if text.segments and text.purpose in CHARGED]
     for account, brands in _metered({text.brand_id for text in charged}).items():
-        wanted: dict[_Cause, int] = defaultdict(int)
+        wanted: dict[tuple[int, int | None, int], int] = defaultdict(int)
         for text in charged:
             if text.brand_id in brands and text.campaign_id and text.state == State.PLANNED:
-                cause = _Cause(text.campaign_id, text.run_id, _first_id(text.id))
-                wanted[cause] += text.segments
+                wanted[text.campaign_id, text.run_id, text.id.int >> 80] += text.segments
+        causes = {
+            _Cause(campaign_id, run_id, UUID(int=moment << 80)): amount
+            for (campaign_id, run_id, moment), amount in wanted.items()
+        }
         counted = {
             cause: amount
-            for cause, amount in wanted.items()
+            for cause, amount in causes.items()
             if moment_of(cause.first_id) >= account.opened_at
         }
         missing = sum(counted.values()) - account.available

@@ -71,6 +71,7 @@ _UNPARK = """
     UPDATE sending_queuedtext AS queued SET due_at = now()
     WHERE queued.due_at = %s
       AND (queued.campaign_id IS NULL OR EXISTS (SELECT FROM campaigns_campaign AS campaign
-           WHERE campaign.id = queued.campaign_id AND campaign.status = 'running'))
+           WHERE campaign.id = queued.campaign_id
+             AND campaign.status IN ('running', 'completed')))
       AND NOT EXISTS (SELECT FROM campaigns_brandpolicy AS policy
            WHERE policy.brand_id = queued.brand_id AND NOT policy.sending_enabled)"""
