@@ -26,6 +26,7 @@ from sending.models import (
     Sender,
     SentLog,
     State,
+    StatusLookup,
     TestNumber,
     TestRequest,
 )
@@ -162,6 +163,7 @@ def _texts(rows: Rows, mark: str, now: dt.datetime) -> Rows:
             token=uuid.uuid4(), brand=brand, texts=[text.id], expires_at=now
         ),
         Reply: reply,
+        StatusLookup: StatusLookup.objects.create(text_id=text.id, brand=brand, asked_at=now),
         TrackingEvent: TrackingEvent.objects.create(
             id=identify(now, "receipt", text.id),
             brand=brand,
