@@ -117,7 +117,8 @@ class Pipeline:
                 arrived.append(batch.token)
         answers = [Answered(batch.token, outcome) for batch, outcome in told]
         patiently(lambda: outcomes.record(answers, arrived=arrived))
-        refusals.heed([(batch.brand, outcome) for batch, outcome in told])
+        heard = [(batch.brand, outcome) for batch, outcome in told]
+        patiently(lambda: refusals.heed(heard))
 
 
 def account(brand: Brand, sender: Sender) -> Account:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import redis
 import structlog
 
 from sending import limits, senders
@@ -17,7 +18,7 @@ COOL_DOWN = 60.0  # seconds, where the provider does not say how long
 
 
 def heed(told: Sequence[tuple[Brand, Outcome]]) -> None:
-    """Act on outcomes that are written down: few of them ask for anything."""
+    """Act on outcomes that are written down: few of them ask for anything. Harmless to repeat."""
     refused = {outcome.text_id: outcome for _, outcome in told if outcome.stop_sender}
     if refused:
         _stop_senders(refused)
@@ -42,8 +43,14 @@ def _cool_down(slowed: dict[object, Outcome]) -> None:
     rows = SentLog.objects.filter(id__in=list(slowed)).values_list("sender_id", "id")
     for sender_id, text_id in dict(rows).items():
         seconds = slowed[text_id].retry_after or COOL_DOWN
-        limits.cool_down(sender_id, seconds)
-        log.warning("sender_cools_down", sender=sender_id, seconds=seconds)
+        try:
+            limits.cool_down(sender_id, seconds)
+        except (
+            redis.RedisError
+        ):  # without Valkey nothing is sent anyway, and others are to be heeded
+            log.warning("valkey_away", sender=sender_id)
+        else:
+            log.warning("sender_cools_down", sender=sender_id, seconds=seconds)
 
 
 def _suppress(refused: dict[object, Brand]) -> None:

@@ -36,8 +36,13 @@ class Trap:
     on: On
     act: Callable[[], None] = lambda: None
     times: int = 1
-    after: bytes = b""  # the same connection must have asked this before
-    sprung: threading.Event = field(default_factory=threading.Event)
+    after: bytes = b""  # this must have been asked in the same transaction
+    sprung: threading.Event = field(default_factory=threading.Event)  # the first time
+    done: threading.Event = field(default_factory=threading.Event)  # the last time
+    left: int = 0  # connections that it has still to cut
+
+    def __post_init__(self) -> None:
+        self.left = self.times
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +94,12 @@ class Proxy:
         trap = Trap(pattern, on, act, times, after)
         self._traps.append(trap)
         return trap
+
+    def disarm(self, trap: Trap) -> None:
+        """Let pass by what the trap has not caught yet."""
+        trap.left = 0
+        if trap in self._traps:
+            self._traps.remove(trap)
 
     def close(self) -> None:
         """Cut everything and end the thread."""
@@ -165,7 +176,7 @@ class Proxy:
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 wire.waiting = False
-                if wire.awaiting:
+                if wire.awaiting and wire.awaiting.left:
                     _spring(wire, wire.awaiting)
                     return
                 if not self.swallow:
@@ -173,6 +184,12 @@ class Proxy:
                     await wire.client.drain()
 
     def _sprung_by(self, wire: _Wire, data: bytes) -> Trap | None:
+        caught = self._caught(wire, data)
+        if b"COMMIT" in data:
+            wire.asked.clear()
+        return caught
+
+    def _caught(self, wire: _Wire, data: bytes) -> Trap | None:
         for trap in list(self._traps):
             if trap.after and trap.after in data:
                 wire.asked.add(trap.after)
@@ -189,7 +206,10 @@ class Proxy:
 def _spring(wire: _Wire, trap: Trap) -> None:
     trap.act()
     _reset(wire)
+    trap.left -= 1
     trap.sprung.set()
+    if trap.left <= 0:
+        trap.done.set()
 
 
 def _reset(wire: _Wire) -> None:

@@ -23,6 +23,7 @@ from subscribers.models import Brand, ConsentSource, Subscriber, Workspace
 from tests import sending_world as world
 from tests.chaos.installation import Installation
 from tests.chaos.nursery import Process
+from tests.chaos.proxy import On, Proxy
 from tests.chaos.verdict import Verdict, judge
 
 _numbers = itertools.count(1)
@@ -176,6 +177,18 @@ class Scene:
         self.in_doubt |= self.ids(State.SENDING)
         if not of_process:
             self.in_doubt |= self.ids(State.UNKNOWN) - before
+
+    def lose_answers(
+        self, proxy: Proxy, pattern: bytes, *, times: int = 1, after: bytes = b"",
+        within: float = 3.0, meanwhile: Callable[[], Any] = lambda: None,
+    ) -> bool:  # fmt: skip
+        """Answers that never come, and connections cut. Tells whether all of it happened."""
+        with self.crash(wait=0.5):
+            trap = proxy.trap(pattern, On.ANSWER, after=after, times=times)
+            meanwhile()
+            trap.done.wait(within)
+            proxy.disarm(trap)
+        return trap.done.is_set()
 
     def kill(self, process: Process, *, wait: float = 0.1) -> None:
         """SIGKILL a worker or a ticker."""

@@ -52,7 +52,7 @@ def test_f17_planners_die_mid_audience(scene: Callable[..., Scene]) -> None:
 def test_f18_poison_fails_alone(scene: Callable[..., Scene]) -> None:
     """A text too long for one person, a megabyte, emoji, a number that nobody has."""
     with scene("F18 poison") as it:
-        brand = it.brand("lime", "mitto", "twilio", people=60 if not LONG else 300, rate=200)
+        brand = it.brand("lime", "twilio", people=60 if not LONG else 300, rate=200)
         huge = it.brand("twilio", people=20)
         poison = dict(zip(("long", "emoji", "number"), it.people[brand.pk], strict=False))
         for what, name in (("long", "x" * 200), ("emoji", "👩‍👩‍👧‍👦 {{ brand }} {% if")):

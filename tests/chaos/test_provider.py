@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from sending.models import Sender, SentLog, State
+from subscribers.models import Suppression
 from tests import sending_world as world
 from tests.chaos.conftest import LONG
 from tests.chaos.scene import Scene
@@ -131,3 +132,41 @@ def test_f9_the_carrier_is_cut_refuses_and_is_slow(scene: Callable[..., Scene]) 
         it.in_doubt |= it.ids(State.SENDING)
         it.settle(within=120)
         it.judge()
+
+
+@pytest.mark.long
+def test_f9_a_provider_says_too_fast_while_valkey_is_away(scene: Callable[..., Scene]) -> None:
+    """The rest that a sender is to take cannot be written down: no reason to stop working."""
+    with scene("F9 429 without Valkey") as it:
+        it.turn(latency=1.0, error_rate=0.5, error_status=429, error_retry_after=1)
+        it.launch(it.brand("twilio", people=100, rate=200, in_flight=20))
+        workers = it.staff(2)
+        it.wait_for(lambda: it.ids(State.SENDING), "text on its way")
+        with it.crash(wait=1.5):
+            it.installation.kill_valkey()
+        it.installation.revive()
+        it.turn(error_rate=0)
+        it.settle()
+        it.judge()
+
+        assert it.verdict.unknown == 0
+        assert all(worker.lives() for worker in workers)
+
+
+@pytest.mark.long
+def test_f9_who_opted_out_at_the_provider_is_suppressed_though_postgresql_hangs_up(
+    scene: Callable[..., Scene],
+) -> None:
+    with scene("F9 suppression over a cut wire") as it:
+        numbers = [world.number("0610") for _ in range(20)]
+        brand = it.brand("twilio", people=numbers)
+        it.staff(1)
+        assert it.lose_answers(
+            it.installation.database, b"INSERT INTO subscribers_suppression", times=3, within=15.0,
+            meanwhile=lambda: it.launch(brand),
+        )  # fmt: skip
+        it.settle()
+        it.judge()
+
+        suppressed = Suppression.objects.filter(brand=brand)
+        it.wait_for(lambda: suppressed.count() == len(numbers), "suppression of everybody")

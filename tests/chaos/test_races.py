@@ -19,7 +19,7 @@ SKEWED = Path(__file__).parent / "skewed"
 def test_f12_a_thousand_stops_while_workers_send(scene: Callable[..., Scene]) -> None:
     """Those whose text is about to leave say STOP: the next ones in the queue."""
     with scene("F12 a thousand STOPs") as it:
-        brand = it.brand("lime", "twilio", people=3000, rate=40, in_flight=20)
+        brand = it.brand("lime", "twilio", people=3000, rate=25, in_flight=20)
         people = {one.pk: one for one in it.people[brand.pk]}
         it.launch(brand)
         it.staff(4)

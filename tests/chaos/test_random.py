@@ -11,12 +11,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.chaos.conftest import LONG, SEED
-from tests.chaos.proxy import On
 from tests.chaos.scene import Scene
 
 BUDGET = 540.0  # seconds; without RUNS, what is more than a hundred runs must fit in
 STARTED = time.monotonic()
-RUNS = int(os.environ.get("RUNS") or ("150" if LONG and not os.environ.get("SEED") else "1"))
+RUNS = int(os.environ.get("RUNS") or ("120" if LONG and not os.environ.get("SEED") else "1"))
 COMMANDS = (b"RPUSH", b"ZADD", b"ZPOPMIN", b"LMOVE", b"EVALSHA")
 STATEMENTS = (
     b"INSERT INTO sending_departure",
@@ -71,8 +70,7 @@ def cut_postgresql(it: Scene) -> None:
 
 
 def lose_a_commit(it: Scene) -> None:
-    with it.crash(wait=1.0):
-        it.installation.database.trap(b"COMMIT", On.ANSWER, after=it.random.choice(STATEMENTS))
+    it.lose_answers(it.installation.database, b"COMMIT", after=it.random.choice(STATEMENTS))
 
 
 def stop_postgresql(it: Scene) -> None:
@@ -87,11 +85,9 @@ def cut_valkey(it: Scene) -> None:
         it.installation.valkey.cut()
 
 
-def lose_a_reply_of_valkey(it: Scene) -> None:
-    with it.crash(wait=0.3):
-        it.installation.valkey.trap(
-            it.random.choice(COMMANDS), On.ANSWER, times=it.random.randint(1, 3)
-        )
+def lose_replies_of_valkey(it: Scene) -> None:
+    command, times = it.random.choice(COMMANDS), it.random.randint(1, 3)
+    it.lose_answers(it.installation.valkey, command, times=times)
 
 
 def flush_valkey(it: Scene) -> None:
@@ -111,9 +107,9 @@ def cut_the_carrier(it: Scene) -> None:
         it.installation.provider.cut()
 
 
-def lose_an_answer_of_the_carrier(it: Scene) -> None:
-    with it.crash(wait=0.6):
-        it.installation.provider.trap(b"HTTP/1.1", On.ANSWER, times=it.random.randint(1, 5))
+def lose_answers_of_the_carrier(it: Scene) -> None:
+    times = it.random.randint(1, 5)
+    it.lose_answers(it.installation.provider, b"HTTP/1.1", times=times)
 
 
 def refuse_at_the_carrier(it: Scene) -> None:
@@ -126,8 +122,8 @@ def refuse_at_the_carrier(it: Scene) -> None:
 MISFORTUNES = {
     kill_a_worker: 8, kill_everybody: 2, kill_the_ticker: 2, restart_a_worker: 2,
     freeze_a_worker: 2, cut_postgresql: 2, lose_a_commit: 4, stop_postgresql: 1, cut_valkey: 2,
-    lose_a_reply_of_valkey: 3, flush_valkey: 2, kill_valkey: 1, cut_the_carrier: 2,
-    lose_an_answer_of_the_carrier: 2, refuse_at_the_carrier: 2,
+    lose_replies_of_valkey: 3, flush_valkey: 2, kill_valkey: 1, cut_the_carrier: 2,
+    lose_answers_of_the_carrier: 2, refuse_at_the_carrier: 2,
 }  # fmt: skip
 
 

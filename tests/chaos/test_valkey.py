@@ -7,7 +7,6 @@ import pytest
 from sending import queues
 from sending.models import QueuedText, State
 from tests.chaos.conftest import LONG
-from tests.chaos.proxy import On
 from tests.chaos.scene import Scene
 
 RESUMES_WITHIN = 10.0  # seconds after Valkey's return
@@ -86,9 +85,7 @@ def test_f6_a_reply_is_lost(scene: Callable[..., Scene], what: str, command: byt
     """Valkey did it, and whoever asked does not know: asking again must be harmless."""
     with scene(f"F6 lost reply on {what}") as it:
         sending(it, people=300)
-        with it.crash(wait=1.5):
-            trap = it.installation.valkey.trap(command, On.ANSWER, times=3)
-            it.wait_for(trap.sprung.is_set, f"{command.decode()}")
+        it.lose_answers(it.installation.valkey, command, times=3, within=5.0)
         finish(it)
 
 
