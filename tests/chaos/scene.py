@@ -17,6 +17,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 
 from campaigns import lifecycle
 from campaigns.models import Campaign, Message, PlatformPolicy
+from sending import credits
 from sending.models import Departure, QueuedText, SentLog, State
 from subscribers import clock, consent
 from subscribers.models import Brand, ConsentSource, Subscriber, Workspace
@@ -24,7 +25,7 @@ from tests import sending_world as world
 from tests.chaos.installation import Installation
 from tests.chaos.nursery import Process
 from tests.chaos.proxy import On, Proxy
-from tests.chaos.verdict import Verdict, judge
+from tests.chaos.verdict import Verdict, balance, judge
 
 _numbers = itertools.count(1)
 
@@ -72,6 +73,7 @@ class Scene:
         """A brand with a sender on each gateway and people who opted in; nothing is launched."""
         number = next(_numbers)
         workspace = Workspace.objects.create(slug=f"chaos_{number}", name=f"Chaos {number}")
+        credits.grant(workspace, 1_000_000, note="chaos", actor="chaos", reference=workspace.slug)
         brand = world.make_brand(f"chaos{number}", workspace=workspace)
         for gateway in gateways:
             world.make_sender(brand, gateway, rate=rate, in_flight=in_flight)
@@ -261,6 +263,7 @@ class Scene:
             stopped=self.stopped,
             in_doubt=self.in_doubt,
         )
+        balance(self.verdict, self.brands)
         print(self.verdict.line())  # noqa: T201 - a failed test shows it, and `pytest -rP`
         assert not self.verdict.wrong, self.verdict.line()
         return self.verdict

@@ -1,5 +1,6 @@
 """F12 and F13: STOPs and caps against twenty workers. F15: a worker whose clock is wrong."""
 
+import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from campaigns.models import BrandPolicy
+from sending import queues
 from sending.models import QueuedText, SentLog, State
 from tests.chaos.conftest import LONG
 from tests.chaos.nursery import Process
@@ -19,18 +21,29 @@ SKEWED = Path(__file__).parent / "skewed"
 def test_f12_a_thousand_stops_while_workers_send(scene: Callable[..., Scene]) -> None:
     """Those whose text is about to leave say STOP: the next ones in the queue."""
     with scene("F12 a thousand STOPs") as it:
-        brand = it.brand("lime", "twilio", people=3000, rate=25, in_flight=20)
+        brand = it.brand("lime", "twilio", people=4000, rate=30, in_flight=20)
         people = {one.pk: one for one in it.people[brand.pk]}
         it.launch(brand)
         it.staff(4)
         it.wait_for(lambda: it.ids(State.ACCEPTED), "text")
-        while len(it.stopped) < 1000:
+
+        def stop_those_ahead(part: int) -> None:
+            """250 STOPs of every fourth person, from near the head of the queue."""
+            seed = random.Random(f"{it.verdict.seed}/{part}")
             due = QueuedText.objects.filter(brand=brand).order_by("due_at", "id")
-            ahead = list(due.values_list("subscriber_id", flat=True)[:150])
-            assert ahead, "everything was sent before there were a thousand STOPs"
-            for pk in it.random.sample(ahead, min(20, len(ahead))):
-                if pk not in it.stopped:
+            said: set[int] = set()
+            while len(said) < 250:
+                head = due.values_list("subscriber_id", flat=True)[:300]
+                ahead = [pk for pk in head if pk % 4 == part and pk not in said]
+                if not ahead:
+                    return
+                for pk in seed.sample(ahead, min(5, len(ahead))):
+                    said.add(pk)
                     it.say_stop(brand, people[pk])
+
+        for thread in [it.beside(lambda part=part: stop_those_ahead(part)) for part in range(4)]:
+            thread.join(120)
+        assert len(it.stopped) == 1000, "everything was sent before there were a thousand STOPs"
         it.settle()
         verdict = it.judge()
 
@@ -73,7 +86,16 @@ def test_f15_a_workers_clock_is_ten_minutes_off(scene: Callable[..., Scene]) -> 
         it.start("ticker")
         ahead = it.start_anew("worker", PYTHONPATH=str(SKEWED), CLOCK_OFF="600")
         behind = it.start_anew("worker", PYTHONPATH=str(SKEWED), CLOCK_OFF="-600")
-        it.wait_for(lambda: len(it.ids(State.ACCEPTED)) > 40, "text")
+        rung: list[float] = []
+        doorbell = it.installation.doorbell()
+
+        def underway() -> bool:
+            rung.extend(at for _, at in doorbell.zrange(queues.RINGING, 0, -1, withscores=True))
+            return len(it.ids(State.ACCEPTED)) > 40
+
+        it.wait_for(underway, "text")
+        clock = doorbell.time()[0]
+        assert all(abs(at - clock) < 60 for at in rung), "a brand's turn is by a wrong clock"
         assert ahead.lives()
         assert behind.lives()
         it.kill(ahead)

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sending.models import Departure, QueuedText, SentLog, State
+from sending import books, credits
+from sending.models import CreditHold, Departure, QueuedText, SentLog, State
 from subscribers.models import Brand
 
 AT_THE_CARRIER = {State.ACCEPTED, State.SENT, State.DELIVERED, State.UNDELIVERED}
@@ -115,3 +116,16 @@ def judge(
 
 def _complain(verdict: Verdict, counts: Mapping[str, int]) -> None:
     verdict.wrong = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+def balance(verdict: Verdict, brands: Sequence[Brand]) -> None:
+    """The installation's own books, and its credits: `audit_ledger` for these brands alone."""
+    differences = []
+    for brand in brands:
+        differences += books.audit(books.Scope(brand=brand)).differences
+        holds = CreditHold.objects.filter(account__workspace=brand.workspace_id)
+        for hold in holds.filter(due_at__isnull=False):
+            differences += [told for told in [credits.settle(hold.pk)] if told]
+        differences += credits.audit(brand.workspace)
+    if differences:
+        verdict.wrong = "; ".join([part for part in (verdict.wrong, *differences) if part])
