@@ -33,22 +33,22 @@ def test_f12_a_thousand_stops_while_workers_send(scene: Callable[..., Scene]) ->
             due = QueuedText.objects.filter(brand=brand).order_by("due_at", "id")
             said: set[int] = set()
             while len(said) < 250:
-                head = due.values_list("subscriber_id", flat=True)[:300]
-                ahead = [pk for pk in head if pk % 4 == part and pk not in said]
-                if not ahead:
+                head = list(due.values_list("subscriber_id", flat=True)[:100])
+                if not head:
                     return
+                ahead = [pk for pk in head if pk % 4 == part and pk not in said]
                 for pk in seed.sample(ahead, min(5, len(ahead))):
                     said.add(pk)
                     it.say_stop(brand, people[pk])
 
         for thread in [it.beside(lambda part=part: stop_those_ahead(part)) for part in range(4)]:
             thread.join(120)
-        assert len(it.stopped) == 1000, "everything was sent before there were a thousand STOPs"
+        assert len(it.stopped) >= 1000, "everything was sent before there were a thousand STOPs"
         it.settle()
         verdict = it.judge()
 
         late = SentLog.objects.filter(brand=brand, subscriber_id__in=it.stopped)
-        assert 0 < late.filter(sent_at=None).count() <= 1000
+        assert late.filter(sent_at=None).exists()
         assert verdict.after_stop == 0
 
 

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
 from sending import partitions
@@ -135,3 +136,20 @@ def test_a_new_partition_has_the_logs_indexes_and_room_in_its_pages(far_months: 
         options = cursor.fetchone()[0]
     assert indexes == 2
     assert f"fillfactor={partitions.FILLFACTOR}" in options
+
+
+def test_the_command_makes_what_is_missing_and_then_nothing(installed: None, capsys) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT max(relname) FROM pg_class WHERE relkind = 'r'"
+            " AND relname LIKE 'sending_sentlog_2%'"
+        )
+        last = cursor.fetchone()[0]
+        cursor.execute(f'DROP TABLE "{last}"')
+
+    call_command("ensure_partitions")
+    call_command("ensure_partitions")
+
+    printed = capsys.readouterr().out
+    assert f"made {last}\n1 partitions were missing." in printed
+    assert printed.rstrip().endswith("0 partitions were missing.")
