@@ -110,13 +110,19 @@ class Pipeline:
     def _write_down(self) -> None:
         waiting = self._wire.answers
         told = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
-        arrived = []
         for batch, _ in told:
             batch.unanswered -= 1
-            if not batch.unanswered:
-                arrived.append(batch.token)
+        arrived = list({batch.token for batch, _ in told if not batch.unanswered})
         answers = [Answered(batch.token, outcome) for batch, outcome in told]
-        patiently(lambda: outcomes.record(answers, arrived=arrived))
+        try:
+            patiently(lambda: outcomes.record(answers, arrived=arrived))
+        except BaseException:
+            # Kept for the next try. Without them a later answer would end the departure, and with it
+            # the only trace of these texts.
+            for batch, _ in told:
+                batch.unanswered += 1
+            waiting.extendleft(reversed(told))
+            raise
         heard = [(batch.brand, outcome) for batch, outcome in told]
         patiently(lambda: refusals.heed(heard))
 

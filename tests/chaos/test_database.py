@@ -55,8 +55,13 @@ def test_f7_postgresql_stops_at_once_and_comes_back(scene: Callable[..., Scene])
 def test_f7_postgresql_stays_away_longer_than_anybodys_patience(
     scene: Callable[..., Scene],
 ) -> None:
+    """Answers come in while nobody can write down those before them, of the same batches."""
     with scene("F7 PostgreSQL away for 30 s") as it:
-        sending(it)
+        it.turn(latency=0.5)
+        for gateway in ("lime", "twilio"):
+            it.launch(it.brand(gateway, people=600, rate=60, in_flight=20))
+        it.staff(3)
+        it.wait_for(lambda: len(it.ids(State.ACCEPTED)) > 60, "text")
         with it.crash():
             it.installation.stop_postgresql()
             it.hold_still(30.0)

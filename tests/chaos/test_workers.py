@@ -10,7 +10,7 @@ from sending import planning, queues
 from sending.models import Departure, QueuedText, SentLog, State
 from subscribers import clock
 from tests.chaos.conftest import LONG
-from tests.chaos.installation import LEASE
+from tests.chaos.installation import CALL_TIMEOUT, LEASE
 from tests.chaos.proxy import On
 from tests.chaos.scene import Scene
 
@@ -97,17 +97,25 @@ def test_f3_a_worker_that_slept_past_its_lease_sends_nothing_again(
         it.wait_for(lambda: len(it.ids(State.ACCEPTED)) > 30, "text")
         with it.crash(of_process=True):
             sleeper.signal(signal.SIGSTOP)
-        assert it.ids(State.SENDING)
+        frozen = it.ids(State.SENDING)
+        assert frozen
         it.start("worker")
         time.sleep(2 * LEASE)
         assert not Departure.objects.filter(
             brand__in=it.brands, expires_at__lt=clock.now()
         ).exists()
+        woken = clock.now()
         sleeper.signal(signal.SIGCONT)
+        it.hold_still(2 * CALL_TIMEOUT)  # it may do what it was about to
         it.settle()
 
         it.judge()
 
+        # What it held goes out only where it departed anew.
+        rows = SentLog.objects.filter(id__in=frozen)
+        departed = dict(rows.values_list("phone", "sent_at"))
+        late = {line["to"] for line in it.accepted() if line["at"] > woken.isoformat()}
+        assert [to for to in late & departed.keys() if departed[to] < woken] == []
         assert sleeper.lives(), "it should have gone on"
 
 
