@@ -16,6 +16,12 @@ def literal(values: Iterable[object]) -> str:
     """`{1,2,NULL}` for `%s::bigint[]` and the like: numbers, instants, states, phone numbers.
 
     Only for values whose text is not empty and has no comma, brace, quote or backslash; free text
-    goes as a list.
+    is for `words`.
     """
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+def words(values: Iterable[str]) -> str:
+    """`{"...","..."}` for `%s::text[]`: any text without NUL, the empty one included."""
+    escaped = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
+    return '{"' + '","'.join(escaped) + '"}' if escaped else "{}"

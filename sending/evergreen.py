@@ -78,7 +78,12 @@ def tick(brand: Brand) -> tuple[int, int]:
     if not turns:
         return 0, 0
     pools = _pools(brand, now)
-    people = facts.gather(brand, [turn.subscriber_id for turn in turns], now=now)
+    people = facts.gather(
+        brand,
+        [turn.subscriber_id for turn in turns],
+        now=now,
+        campaigns=[pool.campaign for pool in pools],
+    )
     tick_of = _Tick(brand, pools, now, policy.of_brand(brand).evergreen_gap)
     for turn in turns:
         tick_of.decide(turn, people[turn.subscriber_id])

@@ -4,10 +4,12 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from django.db import connection
 
 from campaigns.eligibility import DAY, WEEK, Facts
+from campaigns.models import Campaign
 from sending import arrays
 from sending.identity import lower_bound
 from sending.models import MAY_HAVE_ARRIVED
@@ -39,24 +41,32 @@ class Person:
             self.by_campaign.setdefault(campaign_id, []).append(moment)
 
 
-def gather(brand: Brand, subscriber_ids: Collection[int], *, now: dt.datetime) -> dict[int, Person]:
-    """Everybody's facts by subscriber id. `now`: the database's clock; facts tell the brand's."""
+def gather(
+    brand: Brand,
+    subscriber_ids: Collection[int],
+    *,
+    now: dt.datetime,
+    campaigns: Collection[Campaign] = (),
+) -> dict[int, Person]:
+    """Everybody's facts by subscriber id, with what they had of these campaigns in the last 7 days.
+
+    `now`: the database's clock; facts tell the brand's.
+    """
     ids = arrays.literal(sorted(set(subscriber_ids)))
-    sent = _sent(brand, ids, now)
+    sent = _sent(brand, ids, campaigns, now)
     with connection.cursor() as cursor:
         cursor.execute(_PEOPLE, [brand.name, brand.pk, brand.pk, ids])
         rows = cursor.fetchall()
-    return {row[0]: _person(row, sent.get(row[0], ()), brand, now) for row in rows}
+    return {row[0]: _person(row, sent.get(row[0], ()), brand) for row in rows}
 
 
-def _person(
-    row: tuple, sent: Collection[tuple[int | None, dt.datetime]], brand: Brand, now: dt.datetime
-) -> Person:
-    by_campaign: dict[int, list[dt.datetime]] = defaultdict(list)
-    for campaign_id, moment in sent:
-        if campaign_id:
-            by_campaign[campaign_id].append(moment + brand.clock_shift)
+def _person(row: tuple, sent: Collection[tuple[int | None, dt.datetime]], brand: Brand) -> Person:
     (pk, phone, kind, zones, jurisdictions, engaged, status, opted_in_at, suppressed) = row[:9]
+    brand_sent: list[dt.datetime] = []
+    by_campaign: dict[int, list[dt.datetime]] = {}
+    for campaign_id, moment in sent:
+        of = by_campaign.setdefault(campaign_id, []) if campaign_id else brand_sent
+        of.append(moment + brand.clock_shift)
     facts = Facts(
         subscription=status,
         has_evidence=opted_in_at is not None,
@@ -65,30 +75,44 @@ def _person(
         zones=tuple(zones),
         jurisdictions=tuple(jurisdictions),
         last_engagement=engaged,
-        brand_sent=[moment + brand.clock_shift for _, moment in sent if moment > now - DAY],
+        brand_sent=brand_sent,
     )
-    names = ("first_name", "last_name", "name", "brand")
-    return Person(pk, phone, dict(zip(names, row[9:], strict=True)), facts, by_campaign)
+    fields = {"first_name": row[9], "last_name": row[10], "name": row[11], "brand": row[12]}
+    return Person(pk, phone, fields, facts, by_campaign)
 
 
 def _sent(
-    brand: Brand, ids: str, now: dt.datetime
+    brand: Brand, ids: str, campaigns: Collection[Campaign], now: dt.datetime
 ) -> dict[int, list[tuple[int | None, dt.datetime]]]:
+    """By subscriber: (None, instant) of the brand's last day, (campaign, instant) of its last week."""
+    values = {
+        "ids": ids,
+        "brand": brand.pk,
+        "day": now - DAY,
+        "day_ids": lower_bound(now - DAY - LONGEST_WAIT),
+        "campaigns": [campaign.pk for campaign in campaigns],
+        "week": now - WEEK,
+        "week_ids": _since(campaigns, now),
+        "states": [str(state) for state in MAY_HAVE_ARRIVED],
+    }
     found: dict[int, list[tuple[int | None, dt.datetime]]] = defaultdict(list)
     with connection.cursor() as cursor:
         cursor.execute(
-            _SENT,
-            [
-                ids,
-                lower_bound(now - WEEK - LONGEST_WAIT),
-                brand.pk,
-                now - WEEK,
-                [str(state) for state in MAY_HAVE_ARRIVED],
-            ],
+            f"{_DAY} UNION ALL {_WEEK} ORDER BY 3" if campaigns else f"{_DAY} ORDER BY 3", values
         )
-        for subscriber_id, campaign_id, moment in cursor:
+        for subscriber_id, campaign_id, moment in cursor.fetchall():
             found[subscriber_id].append((campaign_id, moment))
     return found
+
+
+def _since(campaigns: Collection[Campaign], now: dt.datetime) -> UUID:
+    """The least id that a text of these campaigns may have and count: none is older than its launch.
+
+    So a broadcast, which nobody has had before, reads nobody's week.
+    """
+    week = now - WEEK - LONGEST_WAIT
+    launches = [campaign.launched_at or week for campaign in campaigns]
+    return lower_bound(max(week, min(launches, default=week)))
 
 
 _PEOPLE = """
@@ -104,8 +128,12 @@ _PEOPLE = """
     WHERE person.id = ANY(%s::bigint[])"""
 
 # Sandbox, confirmation and other answers are outside the caps: only campaign texts count.
-_SENT = """
+_DAY = """
+    SELECT subscriber_id, NULL::bigint, sent_at FROM sending_sentlog
+    WHERE subscriber_id = ANY(%(ids)s::bigint[]) AND id >= %(day_ids)s AND brand_id = %(brand)s
+      AND sent_at > %(day)s AND state = ANY(%(states)s) AND purpose = 'campaign'"""
+_WEEK = """
     SELECT subscriber_id, campaign_id, sent_at FROM sending_sentlog
-    WHERE subscriber_id = ANY(%s::bigint[]) AND id >= %s AND brand_id = %s AND sent_at > %s
-      AND state = ANY(%s) AND purpose = 'campaign'
-    ORDER BY sent_at"""
+    WHERE subscriber_id = ANY(%(ids)s::bigint[]) AND id >= %(week_ids)s AND brand_id = %(brand)s
+      AND campaign_id = ANY(%(campaigns)s) AND sent_at > %(week)s AND state = ANY(%(states)s)
+      AND purpose = 'campaign'"""

@@ -105,11 +105,13 @@ def _planned(ids: Collection[UUID]) -> list[_Row]:
 
 
 def _judge(brand: Brand, rows: list[_Row], now: dt.datetime) -> list[_Verdict]:
-    people = facts.gather(brand, {r.subscriber_id for r in rows if r.subscriber_id}, now=now)
+    campaigns = Campaign.objects.in_bulk({r.campaign_id for r in rows if r.campaign_id})
+    known = {r.subscriber_id for r in rows if r.subscriber_id}
+    people = facts.gather(brand, known, now=now, campaigns=campaigns.values())
     tests = trials.lock_and_gather(
         brand, [(r.phone, r.subscriber_id) for r in rows if r.purpose == Purpose.TEST], now=now
     )
-    policies = _policies(brand, rows, now)
+    policies = _policies(brand, campaigns, rows, now)
     remaining = _remaining_today(now)
     verdicts = []
     for row in rows:
@@ -151,10 +153,9 @@ def _decide(
 
 
 def _policies(
-    brand: Brand, rows: list[_Row], now: dt.datetime
+    brand: Brand, campaigns: Mapping[int | None, Campaign], rows: list[_Row], now: dt.datetime
 ) -> dict[tuple[int | None, str], Policy]:
     """One policy per campaign and purpose of the batch, from the rows as they are now."""
-    campaigns = Campaign.objects.in_bulk({r.campaign_id for r in rows if r.campaign_id})
     kinds = {(row.campaign_id, row.purpose) for row in rows}
     return {
         (campaign_id, purpose): _policy(brand, campaigns.get(campaign_id), Purpose(purpose), now)

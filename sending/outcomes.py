@@ -1,6 +1,7 @@
 """A text's state: the only writer. Every change is one guarded statement for a whole batch."""
 
 import datetime as dt
+import operator
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -63,41 +64,24 @@ def plan(texts: Sequence[NewText]) -> int:
     """
     if not texts:
         return 0
-    columns = {
-        field.name: [getattr(text, field.name) for text in texts] for field in fields(NewText)
-    }
     with connection.cursor() as cursor:
-        cursor.execute(statements.INSERT_TEXTS, columns)
-        new = {row[0] for row in cursor.fetchall()}
-        added = [text for text in texts if text.id in new]
-        credits.reserve(added)
-        queued = [text for text in added if text.state == State.PLANNED]
-        cursor.execute(
-            statements.INSERT_QUEUE,
-            [
-                arrays.ids(text.id for text in queued),
-                arrays.literal(text.brand_id for text in queued),
-                arrays.literal(text.campaign_id for text in queued),
-                arrays.literal(text.subscriber_id for text in queued),
-                arrays.literal(int(text.lane) for text in queued),
-                arrays.literal(text.due_at for text in queued),
-            ],
-        )
-    return len(new)
+        cursor.execute(statements.PLAN, {**_columns(texts), "count": len(texts)})
+        count, few = cursor.fetchone()
+    new = None if few is None else set(few)
+    credits.reserve(texts if new is None else [text for text in texts if text.id in new])
+    return count
 
 
 def _columns(texts: Sequence[NewText]) -> dict[str, object]:
-    """The texts' columns as arrays; empty words and bodies need a list."""
+    """The texts' columns as arrays."""
     columns: dict[str, object] = {}
     for field in fields(NewText):
-        values = [getattr(text, field.name) for text in texts]
-        if field.name == "id":
-            columns[field.name] = arrays.ids(values)
-        elif field.name in ("body", "reason"):
-            columns[field.name] = values
-        else:
-            columns[field.name] = arrays.literal(values)
+        values = map(operator.attrgetter(field.name), texts)
+        columns[field.name] = _WRITTEN.get(field.name, arrays.literal)(values)
     return columns
+
+
+_WRITTEN = {"id": arrays.ids, "body": arrays.words, "reason": arrays.words}
 
 
 def depart(

@@ -7,8 +7,10 @@ the same transaction, so a killed planner goes on where it was.
 import contextlib
 import datetime as dt
 import time
+from collections import deque
 from collections.abc import Sequence
 
+import redis
 import structlog
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -25,27 +27,45 @@ from subscribers import clock
 
 log = structlog.get_logger("carillon.planning")
 
-CHUNK = 1000  # people in one transaction
+CHUNK = 5000  # people in one transaction: of 1,000 a text costs a third more
 BUDGET_SECONDS = 2.0  # of one call, so that the ticker's other jobs have their turn
 
 
 def plan_due(budget: float = BUDGET_SECONDS) -> int:
-    """Start the campaigns that are due and plan a part of what runs; answers texts planned."""
+    """Start the campaigns that are due and plan a part of what runs; answers texts planned.
+
+    Campaigns take turns, a chunk each, so that a large one holds up nobody's start.
+    """
     start_due()
     until = time.monotonic() + budget
     planned = 0
-    for campaign in _being_planned():
-        if not _messages(campaign).exists():
-            _pause_for_want_of_a_message(campaign)
-            continue
-        run = runs.open_broadcast(campaign, now=clock.now())
-        try:
-            while run.planned_at is None and time.monotonic() < until:
-                planned += plan_chunk(run)
-                run.refresh_from_db()
-        except credits.Short as short:
-            pause_for_want_of_credits(campaign, short)
+    turns = deque(_being_planned())
+    while turns and time.monotonic() < until:
+        campaign = turns.popleft()
+        new = _plan_a_part(campaign)
+        if new is not None:
+            planned += new
+            turns.append(campaign)
     return planned
+
+
+def _plan_a_part(campaign: Campaign) -> int | None:
+    """Plan a chunk of a broadcast and ring its brand; None where there is nothing more to plan."""
+    if not _messages(campaign).exists():
+        _pause_for_want_of_a_message(campaign)
+        return None
+    run = runs.open_broadcast(campaign, now=clock.now())
+    if run.planned_at is not None:
+        return None
+    try:
+        new = plan_chunk(run)
+    except credits.Short as short:
+        pause_for_want_of_credits(campaign, short)
+        return None
+    if new:
+        with contextlib.suppress(redis.RedisError):  # the ticker rings again
+            queues.ring(campaign.brand_id)
+    return new
 
 
 def start_due() -> None:
@@ -103,7 +123,7 @@ def plan_chunk(run: Run) -> int:
         runs.end_of_audience(run, now=now)
         return 0
     rules = policy.build(run.brand, run.campaign, platform_remaining=1, today=now.date())
-    people = facts.gather(run.brand, ids, now=now)
+    people = facts.gather(run.brand, ids, now=now, campaigns=[run.campaign])
     messages = list(_messages(run.campaign))
     lifetime = policy.platform().text_lifetime
     texts = [
@@ -182,11 +202,11 @@ def plan_text(
         except content.BadContent:
             state, reason = State.SKIPPED, Reason.BAD_CONTENT
     return NewText(
-        id=identify(run.started_at, "run", run.pk, person.subscriber_id),
+        id=identify(run.started_at, "run", run.id, person.subscriber_id),
         brand_id=run.brand_id,
         campaign_id=run.campaign_id,
-        run_id=run.pk,
-        message_id=message.pk,
+        run_id=run.id,
+        message_id=message.id,
         subscriber_id=person.subscriber_id,
         purpose=Purpose.CAMPAIGN,
         phone=person.phone,
