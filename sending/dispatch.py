@@ -8,12 +8,13 @@ known: before the gate the lease runs out and the text is due again; after it th
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import redis
 import structlog
 
-from sending import gate, limits, queues, routing
+from sending import gate, limits, queues, routing, turns
 from sending.gate import Departing
 from sending.models import Sender
 from sending.pipeline import BATCH, NEWS_WAIT, Pipeline
@@ -23,6 +24,8 @@ from subscribers.models import Brand
 log = structlog.get_logger("carillon.dispatch")
 
 SLICE_SECONDS = 5.0  # a worker stays with one brand this long, then takes turns
+SHORT_SLICE = 0.5  # while another brand waits for its turn
+HELD_BACK = 0.5  # a brand that may not send now is looked at again after so many seconds
 
 _stopping = False
 _shared: Pipeline | None = None
@@ -59,15 +62,28 @@ def drain(brand_id: int, seconds: float = SLICE_SECONDS) -> int:
         return _drain(brand, pipeline, seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one round did. `more`: something may still be due; `wait`: seconds until it may go."""
+
+    departed: int
+    more: bool
+    wait: float = 0.0
+
+
 def _drain(brand: Brand, pipeline: Pipeline, seconds: float) -> int:
     started = time.monotonic()
-    departed: int | None = 0
     total = 0
-    while departed is not None and time.monotonic() - started < seconds and not _stopping:
-        departed = _step(brand, pipeline)
-        total += departed or 0
-    if departed is not None:
-        queues.ring(brand.pk)
+    step = _Step(0, more=True)
+    while step.more and not _stopping and time.monotonic() - started < seconds:
+        step = _step(brand, pipeline)
+        total += step.departed
+        if step.more and _should_yield(brand, step, time.monotonic() - started):
+            break
+        if step.wait:
+            pipeline.write(wait=step.wait)
+    if step.more:
+        queues.ring(brand.pk, after=HELD_BACK if step.wait else 0.0)
     if total:
         with contextlib.suppress(redis.RedisError):  # a figure for people, nothing more
             queues.note_departed(brand.pk, total)
@@ -76,29 +92,29 @@ def _drain(brand: Brand, pipeline: Pipeline, seconds: float) -> int:
     return total
 
 
-def _step(brand: Brand, pipeline: Pipeline) -> int | None:
-    """Write down what came back; while the network keeps up, claim a batch and let it depart.
+def _should_yield(brand: Brand, step: _Step, spent: float) -> bool:
+    """A brand that has had its share, or can only wait, lets the others go first."""
+    return (bool(step.wait) or spent > SHORT_SLICE) and turns.others_wait(brand.pk)
 
-    Answers how many texts departed: 0 while the network or a rate holds them back, None where
-    nothing is due.
-    """
+
+def _step(brand: Brand, pipeline: Pipeline) -> _Step:
+    """Write down what came back; while the network keeps up, claim a batch and let it depart."""
     pipeline.write()
     senders = routing.active_senders(brand)
     if not senders:
         log.warning("no_sender", brand=brand.slug)
-        return None
+        return _Step(0, more=False)
     room = min(BATCH, pipeline.room(senders))
     if room <= 0:
-        pipeline.write(wait=NEWS_WAIT)
-        return 0
+        return _Step(0, more=True, wait=NEWS_WAIT)
     grants, wait = _grants(senders, room)
     if not any(grants.values()):
-        pipeline.write(wait=wait)
-        return 0
+        return _Step(0, more=True, wait=wait)
     used: dict[int, int] = dict.fromkeys(grants, 0)
     lease_began = time.monotonic()
+    at_most = min(room, sum(grants.values()))
     try:
-        token, leased = queues.claim(brand.pk, at_most=min(room, sum(grants.values())))
+        token, leased = queues.claim(brand.pk, at_most=at_most)
         departing = _depart(brand, token, leased, senders, grants)
         for one in departing:
             used[one.sender_id] += one.segments
@@ -108,7 +124,7 @@ def _step(brand: Brand, pipeline: Pipeline) -> int | None:
     if departing:
         by_id = {sender.pk: sender for sender in senders}
         pipeline.send(brand, departing, by_id, token=token, lease_began=lease_began)
-    return len(departing) if leased else None
+    return _Step(len(departing), more=len(leased) == at_most)
 
 
 def _grants(senders: Sequence[Sender], want: int) -> tuple[dict[int, int], float]:

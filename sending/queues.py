@@ -18,7 +18,9 @@ from rq import Queue
 
 from sending import arrays
 
-RINGING = "carillon:ringing"  # sorted set: brand ids by the time of their first ring
+RINGING = (
+    "carillon:ringing"  # sorted set: brand ids by the time of their first ring, or by when they may
+)
 DRAIN = "sending.dispatch.drain"
 LEASE = dt.timedelta(seconds=settings.SENDING_LEASE_SECONDS)
 # Due when somebody resumes. (Python's clients cannot read PostgreSQL's infinity.)
@@ -42,20 +44,17 @@ def queue_of(brand_id: int, client: redis.Redis | None = None) -> Queue:
     return Queue(f"brand-{brand_id}", connection=client or valkey())
 
 
-def ring(brand_id: int) -> None:
-    """Say that a brand has something due. Raises redis.RedisError when nobody can hear it."""
+def ring(brand_id: int, *, after: float = 0.0) -> None:
+    """Say that a brand has something due, or will have room for it `after` so many seconds.
+
+    Raises redis.RedisError when nobody can hear it.
+    """
     client = valkey()
     queue = queue_of(brand_id, client)
     if queue.count == 0:
         queue.enqueue(DRAIN, brand_id, job_timeout=180, result_ttl=0, failure_ttl=3600)
     seconds, microseconds = client.time()  # Valkey's clock: with one that is slow a brand jumps in
-    client.zadd(RINGING, {str(brand_id): seconds + microseconds / 1e6}, nx=True)
-
-
-def next_ringing(client: redis.Redis) -> int | None:
-    """Take the brand that has been ringing longest, so that brands take turns."""
-    popped = client.zpopmin(RINGING)
-    return int(popped[0][0]) if popped else None
+    client.zadd(RINGING, {str(brand_id): seconds + microseconds / 1e6 + after}, nx=True)
 
 
 def ring_due() -> int:

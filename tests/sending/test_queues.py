@@ -1,9 +1,8 @@
 """The queue in PostgreSQL and its doorbell in Valkey."""
 
 import datetime as dt
-import time
 
-from sending import queues
+from sending import queues, turns
 from sending.models import QueuedText
 from subscribers import clock
 from subscribers.models import Brand
@@ -95,16 +94,7 @@ def test_a_brand_that_rings_twice_is_served_once(brand: Brand) -> None:
 
     assert queues.queue_of(brand.pk).count == 1
     client = queues.valkey()
-    assert [queues.next_ringing(client), queues.next_ringing(client)] == [brand.pk, None]
-
-
-def test_brands_take_turns_in_the_order_in_which_they_rang(brand: Brand) -> None:
-    for brand_id in (7, 3, 5, 7):
-        queues.ring(brand_id)
-        time.sleep(0.002)
-
-    client = queues.valkey()
-    assert [queues.next_ringing(client) for _ in range(3)] == [7, 3, 5]
+    assert [turns.take(client, "w"), turns.take(client, "w")] == [brand.pk, None]
 
 
 def test_every_brand_with_something_due_is_rung_and_no_other(brand: Brand) -> None:
@@ -119,7 +109,7 @@ def test_every_brand_with_something_due_is_rung_and_no_other(brand: Brand) -> No
     assert queues.ring_due() == 2
 
     client = queues.valkey()
-    assert {queues.next_ringing(client) for _ in range(2)} == {brand.pk, waiting.pk}
+    assert {turns.take(client, "w") for _ in range(2)} == {brand.pk, waiting.pk}
     assert queues.queue_of(idle.pk).count == 0
 
 
@@ -129,5 +119,5 @@ def test_after_everything_in_valkey_is_lost_the_next_look_rings_again(brand: Bra
     queues.valkey().flushdb()
 
     assert queues.ring_due() == 1
-    assert queues.next_ringing(queues.valkey()) == brand.pk
+    assert turns.take(queues.valkey(), "w") == brand.pk
     assert queues.queue_of(brand.pk).count == 1

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import time
+import uuid
 from typing import Any
 
 import redis
@@ -11,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
 from rq import Queue, SimpleWorker
 
-from sending import dispatch, queues
+from sending import dispatch, queues, turns
 
 log = structlog.get_logger("carillon.worker")
 
@@ -31,7 +32,7 @@ class BrandWorker(SimpleWorker):
         worker.bootstrap(logging_level="WARNING")
         return worker
 
-    def serve(self, queue: Queue) -> bool:
+    def serve(self, queue: Queue) -> None:
         """Run one job of a queue, if it has any. Raises redis.RedisError.
 
         A job's own error is RQ's to record; the next ring drains again.
@@ -39,10 +40,8 @@ class BrandWorker(SimpleWorker):
         self.queues = [queue]
         self.heartbeat()
         found = Queue.dequeue_any([queue], None, connection=self.connection)
-        if found is None:
-            return False
-        self.execute_job(*found)
-        return True
+        if found is not None:
+            self.execute_job(*found)
 
 
 class Command(BaseCommand):
@@ -56,14 +55,16 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         self.rq: BrandWorker | None = None
+        self.name = uuid.uuid4().hex
         with dispatch.shared_pipeline() as pipeline:
             while not self.stopping:
                 busy = self._turn()
                 pipeline.write(wait=0 if busy else IDLE_SECONDS)
                 if burst and not busy:
                     break
-        if self.rq is not None:
-            with contextlib.suppress(redis.RedisError):
+        with contextlib.suppress(redis.RedisError):
+            turns.end(queues.valkey(), self.name)
+            if self.rq is not None:
                 self.rq.teardown()
 
     def _stop(self, *args: Any) -> None:
@@ -71,16 +72,17 @@ class Command(BaseCommand):
         dispatch.stop()
 
     def _turn(self) -> bool:
-        """Serve the brand that has been ringing longest; False where none rings, or Valkey is away."""
+        """Serve the brand whose turn it is; False where none rings, or Valkey is away."""
         close_old_connections()
         try:
             client = queues.valkey()
-            brand_id = queues.next_ringing(client)
+            brand_id = turns.take(client, self.name)
             if brand_id is None:
                 return False
             if self.rq is None:
                 self.rq = BrandWorker.started(client)
-            return self.rq.serve(queues.queue_of(brand_id, client))
+            self.rq.serve(queues.queue_of(brand_id, client))
+            return True
         except redis.RedisError:
             log.error("valkey_away")
             time.sleep(1)

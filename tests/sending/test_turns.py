@@ -1,0 +1,86 @@
+"""Whose turn it is: in the order of ringing, and no brand holds most of the workers."""
+
+import time
+
+import pytest
+
+from sending import dispatch, queues, turns
+from subscribers.models import Brand
+from tests import sending_world as world
+from tests.sending.conftest import Carrier
+
+pytestmark = pytest.mark.usefixtures("installed")
+
+
+def ring(*brand_ids: int) -> None:
+    for brand_id in brand_ids:
+        queues.ring(brand_id)
+        time.sleep(0.002)
+
+
+def take(*workers: str) -> list[int | None]:
+    return [turns.take(queues.valkey(), worker) for worker in workers]
+
+
+def test_brands_take_turns_in_the_order_in_which_they_rang() -> None:
+    ring(7, 3, 5, 7)
+
+    assert take("a", "a", "a", "a") == [7, 3, 5, None]
+
+
+def test_a_brand_that_holds_its_share_of_the_workers_waits_behind_one_that_rang_later() -> None:
+    take("a", "b", "c", "d")
+    ring(1)
+    assert take("a") == [1]
+    ring(1)
+    assert take("b") == [1]
+    ring(1, 2)
+
+    assert take("c") == [2]
+    assert take("d") == [1], "nobody else rings"
+
+
+def test_a_turn_ends_with_the_next_one_and_with_its_worker() -> None:
+    take("a", "b")
+    ring(1)
+    take("a")
+    ring(2)
+    take("a")  # so nobody serves brand 1 any more
+    ring(1, 3)
+    assert take("b") == [1]
+
+    turns.end(queues.valkey(), "b")
+    ring(1, 3)
+    assert take("a") == [3], "brand 1 was rung later"
+
+
+def test_a_brand_that_rings_for_later_is_not_served_before() -> None:
+    queues.ring(1, after=0.3)
+    assert take("a") == [None]
+
+    time.sleep(0.35)
+    assert take("a") == [1]
+
+
+def test_only_another_brand_that_rings_now_ends_a_turn() -> None:
+    ring(1)
+    queues.ring(2, after=60)
+    assert not turns.others_wait(1)
+
+    ring(3)
+    assert turns.others_wait(1)
+
+
+def test_a_large_queue_makes_way_for_others_and_comes_back(brand: Brand, provider: Carrier) -> None:
+    sender = world.make_sender(brand, "twilio", rate=5)  # one that can only wait
+    world.planned_texts(brand, 20)
+    queues.valkey().delete(queues.RINGING)
+    ring(99)
+
+    began = time.monotonic()
+    assert dispatch.drain(brand.pk, seconds=20) <= sender.rate
+    assert time.monotonic() - began < 5
+
+    assert take("a") == [99]
+    time.sleep(dispatch.HELD_BACK)
+    assert take("a") == [brand.pk]
