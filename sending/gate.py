@@ -178,6 +178,8 @@ def _policy(brand: Brand, campaign: Campaign | None, purpose: Purpose, now: dt.d
 
 
 def _settle_others(brand: Brand, token: UUID, others: list[_Verdict], now: dt.datetime) -> None:
+    if not others:
+        return
     cancelled = set(
         Campaign.objects.filter(
             pk__in={v.row.campaign_id for v in others if v.row.campaign_id},
