@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from campaigns import lifecycle, policy
+from campaigns import lifecycle, policy, runs
 from campaigns.models import Campaign, PlatformPolicy, Run
 from sending import dispatch, evergreen, outcomes, parking, planning, queues, reaper, safe_mode
 from sending.models import (
@@ -135,14 +135,15 @@ def test_without_safe_mode_they_would_be_sent_again(
 
 
 def test_an_audience_that_was_being_planned_is_planned_as_unknown(
-    brand: Brand, sender: Sender, provider: Carrier
+    brand: Brand, sender: Sender, provider: Carrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(planning, "CHUNK", 1000)
     people = world.make_people(brand, 1100) + world.make_people(
         brand, [world.number(area=world.HAWAII) for _ in range(3)]
     )
-    world.make_campaign(brand)
-    planning.plan_due(budget=0)  # the run is open, nobody planned
-    planning.plan_chunk(Run.objects.get())
+    campaign = world.make_campaign(brand)
+    planning.start_due()
+    planning.plan_chunk(runs.open_broadcast(campaign, now=clock.now()))
     backup = Backup()
     all_goes_on(brand)
     assert len(provider.accepted()) == 1100
