@@ -6,6 +6,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
@@ -31,6 +33,8 @@ STATUS_COLOURS = {
     "Waiting for a person": "danger",
     "Completed": "primary",
 }
+
+MOST_PAUSES = 10  # that a campaign's page lists
 
 
 def _is_draft(campaign: Campaign | None) -> bool:
@@ -87,12 +91,14 @@ class CampaignAdmin(Undeletable, TenantAdmin):
         if obj is None:
             return planned
         state = ("state", "status_reason") if obj.status_reason else ("state",)
-        return (*state, *planned, "created_at", "launched_at")
+        pauses = ("paused_by_itself",) if obj.automatic_pauses.exists() else ()
+        return (*state, *pauses, *planned, "created_at", "launched_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """What texts were planned by stays as it was then."""
         fixed = () if _is_draft(obj) else ("brand", "kind", "starts_at")
-        return ("state", "status_reason", "created_at", "launched_at", *fixed)
+        shown = ("state", "status_reason", "paused_by_itself", "created_at", "launched_at")
+        return (*shown, *fixed)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         campaign = self.get_object(request, object_id)
@@ -103,6 +109,25 @@ class CampaignAdmin(Undeletable, TenantAdmin):
     @display(description="Status", label=STATUS_COLOURS)
     def state(self, campaign: Campaign) -> str:
         return campaign.get_status_display()
+
+    @display(description="Paused by itself")
+    def paused_by_itself(self, campaign: Campaign) -> str:
+        """Its latest automatic pauses, a line each."""
+        latest = campaign.automatic_pauses.order_by("-paused_at")[:MOST_PAUSES]
+        return format_html_join(
+            mark_safe("<br>"),
+            "{}: {} of {} texts, the limit is {} % ({})",
+            (
+                (
+                    f"{one.paused_at:%Y-%m-%d %H:%M} UTC",
+                    f"{one.bad:,}",
+                    f"{one.of:,}",
+                    f"{one.limit.normalize():f}",
+                    one.get_cause_display().lower(),
+                )
+                for one in latest
+            ),
+        )
 
     @action(
         description="Launch",
@@ -199,6 +224,25 @@ class BrandPolicyAdmin(Undeletable, TenantAdmin):
     list_select_related = ("brand",)
     search_fields = ("brand__name", "brand__slug")
     autocomplete_fields = ("brand",)
+    fieldsets = (
+        (None, {"fields": ("brand", "sending_enabled", "off_reason")}),
+        (
+            "Who gets how much, and when",
+            {"fields": ("daily_limit", "engagement_days", "opens", "closes", "evergreen_gap")},
+        ),
+        (
+            "When a campaign pauses by itself",
+            {
+                "fields": (
+                    "pause_at_errors",
+                    "pause_at_undelivered",
+                    "pause_at_opt_outs",
+                    "pause_window",
+                    "pause_sample",
+                )
+            },
+        ),
+    )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("brand",) if obj else ()

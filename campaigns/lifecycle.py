@@ -79,7 +79,8 @@ def cancel(campaign: Campaign) -> None:
 def resume(campaign: Campaign, *, now: dt.datetime) -> None:
     """Go on after a pause, or start what waited for a person. Raises NotAllowed.
 
-    What was paused before its start keeps its start; what missed it starts now.
+    What was paused before its start keeps its start; what missed it starts now. `resumed_at` says
+    from when on figures count that could pause it by themselves.
     """
     campaign.refresh_from_db()
     resting = campaign.status
@@ -91,6 +92,7 @@ def resume(campaign: Campaign, *, now: dt.datetime) -> None:
     ).update(
         status=Status.RUNNING if begun else Status.SCHEDULED,
         starts_at=campaign.starts_at if begun or ahead else now,
+        resumed_at=now,
         status_reason="",
     )
     campaign.refresh_from_db()

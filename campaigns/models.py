@@ -2,8 +2,9 @@
 
 import datetime as dt
 
+import pgtrigger
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -49,6 +50,7 @@ class Campaign(models.Model):
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     launched_at = models.DateTimeField(null=True, editable=False)
+    resumed_at = models.DateTimeField(null=True, editable=False)
 
     tenant_path = "brand__workspace"
     brand_path = "brand"
@@ -115,6 +117,9 @@ class PlatformPolicy(models.Model):
 
     id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
     sending_enabled = models.BooleanField(default=True, help_text="Off: nothing is sent at all.")
+    off_reason = models.CharField(
+        max_length=200, blank=True, db_default="", help_text="Why sending is off, for the others."
+    )
     daily_cap = models.PositiveIntegerField(
         default=1_000_000, help_text="Texts that the installation may send in a day (UTC)."
     )
@@ -134,11 +139,28 @@ class PlatformPolicy(models.Model):
         return "Platform policy"
 
 
+def _percent(default: int, what: str) -> models.DecimalField:
+    """A share at which a campaign pauses by itself."""
+    return models.DecimalField(
+        max_digits=4,
+        decimal_places=1,
+        null=True,
+        blank=True,
+        default=default,
+        db_default=default,
+        validators=[MinValueValidator(0.1), MaxValueValidator(100)],
+        help_text=f"A campaign pauses by itself at so many percent of {what}. Empty: never.",
+    )
+
+
 class BrandPolicy(models.Model):
     """Rules of one brand, at least as strict as the law's."""
 
     brand = models.OneToOneField(Brand, on_delete=models.CASCADE, related_name="policy")
     sending_enabled = models.BooleanField(default=True, help_text="Off: this brand sends nothing.")
+    off_reason = models.CharField(
+        max_length=200, blank=True, db_default="", help_text="Why sending is off, for the others."
+    )
     daily_limit = models.PositiveSmallIntegerField(
         default=4, help_text="Texts that one person may get from this brand in a day."
     )
@@ -149,6 +171,24 @@ class BrandPolicy(models.Model):
     closes = models.TimeField(default=dt.time(20), help_text="In the time zone of each person.")
     evergreen_gap = models.DurationField(
         default=dt.timedelta(days=2), help_text="Between two evergreen texts to one person."
+    )
+    pause_at_errors = _percent(20, "failed or unknown texts among those sent")
+    pause_at_undelivered = _percent(30, "undelivered texts among those with a final receipt")
+    pause_at_opt_outs = _percent(5, "people who opted out among those texted")
+    pause_window = models.DurationField(
+        default=dt.timedelta(hours=1),
+        db_default=dt.timedelta(hours=1),
+        validators=[
+            MinValueValidator(dt.timedelta(minutes=1)),
+            MaxValueValidator(dt.timedelta(hours=24)),
+        ],
+        help_text="The shares are of texts sent within this time, up to 24 hours.",
+    )
+    pause_sample = models.PositiveIntegerField(
+        default=200,
+        db_default=200,
+        validators=[MinValueValidator(1)],
+        help_text="Of fewer texts no share is taken.",
     )
 
     tenant_path = "brand__workspace"
@@ -167,6 +207,40 @@ class BrandPolicy(models.Model):
 
     def __str__(self) -> str:
         return f"Policy of {self.brand}"
+
+
+class AutomaticPause(models.Model):
+    """A campaign paused by itself. Only ever added to: the database refuses the rest."""
+
+    class Cause(models.TextChoices):
+        ERRORS = "errors", "Errors"
+        UNDELIVERED = "undelivered", "Undelivered"
+        OPT_OUTS = "opt_outs", "Opt-outs"
+
+    campaign = models.ForeignKey(
+        Campaign, on_delete=models.PROTECT, related_name="automatic_pauses"
+    )
+    cause = models.CharField(max_length=11, choices=Cause)
+    bad = models.PositiveIntegerField(help_text="Texts that failed, were not delivered, and so on.")
+    of = models.PositiveIntegerField(help_text="Texts that were counted.")
+    limit = models.DecimalField(max_digits=4, decimal_places=1, help_text="In percent.")
+    since = models.DateTimeField(help_text="Counted were texts sent from then on.")
+    paused_at = models.DateTimeField(db_default=Now())
+
+    tenant_path = "campaign__brand__workspace"
+    brand_path = "campaign__brand"
+    objects = TenantManager()
+
+    class Meta:
+        indexes = [models.Index(fields=["campaign", "-paused_at"], name="pause_of_campaign")]
+        triggers = [
+            pgtrigger.Protect(
+                name="pause_append_only", operation=pgtrigger.Update | pgtrigger.Delete
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_cause_display()}: {self.bad} of {self.of}"
 
 
 def valid_hours(text: str) -> None:

@@ -221,6 +221,8 @@ TICKER_JOBS = [
     ("sending.stranded.expire_stranded", 60),
     ("sending.queues.ring_due", 1),
     ("tracking.receipts.match_waiting", 2),
+    ("sending.strain.brake", 5),
+    ("tracking.opt_out_brake.brake", 5),
     ("sending.credits.settle_due", 5),
     ("sending.lookups.resolve_unknown", 10),
     ("sending.partitions.ensure_ahead", 3600),

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from campaigns.models import Campaign, Message
+from campaigns.models import AutomaticPause, Campaign, Message
 from sending.models import Sender, SentLog
 from subscribers.models import (
     ApiKey,
@@ -398,3 +398,17 @@ def test_a_persons_texts_are_found_by_number(client: Client, rows: admin_rows.Ro
     assert page(SentLog, "change", rows[SentLog].pk) in found
     assert "+1212***1001" in found
     assert "+12125551001" not in found
+
+
+def test_a_campaign_that_paused_by_itself_says_when_and_why(
+    client: Client, rows: admin_rows.Rows
+) -> None:
+    campaign = rows[Campaign]
+    assert "Paused by itself" not in client.get(page(Campaign, "change", campaign.pk)).text
+    AutomaticPause.objects.create(
+        campaign=campaign, cause="errors", bad=1234, of=5000, limit=20, since=campaign.created_at
+    )
+
+    shown = client.get(page(Campaign, "change", campaign.pk)).text
+
+    assert "1,234 of 5,000 texts, the limit is 20 % (errors)" in shown

@@ -74,7 +74,7 @@ class Scene:
         number = next(_numbers)
         workspace = Workspace.objects.create(slug=f"chaos_{number}", name=f"Chaos {number}")
         credits.grant(workspace, 1_000_000, note="chaos", actor="chaos", reference=workspace.slug)
-        brand = world.make_brand(f"chaos{number}", workspace=workspace)
+        brand = world.make_brand(f"chaos{number}", workspace=workspace, pause_at_errors=None)
         for gateway in gateways:
             world.make_sender(brand, gateway, rate=rate, in_flight=in_flight)
         self.people[brand.pk] = world.make_people(brand, people)
