@@ -20,7 +20,7 @@ from sending import credits, facts, outcomes
 from sending.facts import Person
 from sending.identity import identify
 from sending.models import EvergreenTurn, QueuedText
-from sending.planning import decide_safely, pause_for_want_of_credits, plan_text
+from sending.planning import Sheet, decide_safely, pause_for_want_of_credits, plan_text
 from subscribers import clock
 from subscribers.models import Brand
 
@@ -160,20 +160,12 @@ class _Tick:
 
     def plan(self, people: dict[int, Person]) -> int:
         """Write the texts that were drawn, in a run per campaign."""
-        lifetime = policy.platform().text_lifetime
         planned = 0
         for campaign_id, drawn in self.drawn.items():
             run = runs.open_tick(self.pools[campaign_id].campaign, now=self.now, drawn=len(drawn))
+            sheet = Sheet.of(run, now=self.now, lane=QueuedText.Lane.NORMAL)
             texts = [
-                plan_text(
-                    run,
-                    people[subscriber_id],
-                    message,
-                    decision,
-                    now=self.now,
-                    lifetime=lifetime,
-                    lane=QueuedText.Lane.NORMAL,
-                )
+                plan_text(sheet, people[subscriber_id], message, decision)
                 for subscriber_id, message, decision in drawn
             ]
             planned += outcomes.plan(texts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Callable
 from uuid import UUID
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -24,6 +25,21 @@ def identify(moment: dt.datetime, *cause: object) -> UUID:
     name = "\x1f".join(str(part) for part in cause).encode()
     digest = int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "big")
     return _assemble(milliseconds(moment), digest >> 64 & 0xFFF, digest & (1 << 62) - 1)
+
+
+def namer(moment: dt.datetime, *cause: object) -> Callable[[object], UUID]:
+    """`identify(moment, *cause, last)` for many a `last`: what they have in common is hashed once."""
+    common = "".join(f"{part}\x1f" for part in cause).encode()
+    begun = hashlib.blake2b(common, digest_size=16)
+    frame = _assemble(milliseconds(moment), 0, 0).int
+
+    def name(last: object) -> UUID:
+        hashed = begun.copy()
+        hashed.update(str(last).encode())
+        digest = int.from_bytes(hashed.digest(), "big")
+        return UUID(int=frame | (digest >> 64 & 0xFFF) << 64 | digest & (1 << 62) - 1)
+
+    return name
 
 
 def lower_bound(moment: dt.datetime) -> UUID:

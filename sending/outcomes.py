@@ -1,10 +1,9 @@
 """A text's state: the only writer. Every change is one guarded statement for a whole batch."""
 
 import datetime as dt
-import operator
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -34,25 +33,33 @@ FATE_STATES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class NewText:
-    """A text as planned: a row of the log, and of the queue while its state is PLANNED."""
+class NewText(NamedTuple):
+    """A text as planned: a row of the log, and of the queue while its state is PLANNED.
+
+    A tuple: of those it takes a third of a dataclass's time to make 100,000, and to turn them into
+    columns.
+    """
 
     id: UUID
+    subscriber_id: int | None
+    phone: str
+    body: str
+    segments: int
+    # What most texts of a batch have in common: written once for all of them (`_columns`).
     brand_id: int
     campaign_id: int | None
     run_id: int | None
     message_id: int | None
-    subscriber_id: int | None
     purpose: str
-    phone: str
-    body: str
-    segments: int
     state: str
     reason: str
     expires_at: dt.datetime
     lane: int
     due_at: dt.datetime
+
+
+_OWN = NewText._fields[:5]
+_COMMON = NewText._fields[5:]
 
 
 @transaction.atomic
@@ -73,11 +80,13 @@ def plan(texts: Sequence[NewText]) -> int:
 
 
 def _columns(texts: Sequence[NewText]) -> dict[str, object]:
-    """The texts' columns as arrays."""
-    columns: dict[str, object] = {}
-    for field in fields(NewText):
-        values = map(operator.attrgetter(field.name), texts)
-        columns[field.name] = _WRITTEN.get(field.name, arrays.literal)(values)
+    """The texts' columns as arrays: their own, and the place of what they share in the others."""
+    kinds: dict[tuple[object, ...], int] = {}
+    kind_of = [kinds.setdefault(text[len(_OWN) :], len(kinds) + 1) for text in texts]
+    own = zip(*(text[: len(_OWN)] for text in texts), strict=True)
+    columns = {"kind": arrays.literal(kind_of)}
+    for name, values in zip((*_OWN, *_COMMON), (*own, *zip(*kinds, strict=True)), strict=True):
+        columns[name] = _WRITTEN.get(name, arrays.literal)(values)
     return columns
 
 

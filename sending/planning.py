@@ -4,11 +4,15 @@ The ticker calls `plan_due` again and again; each call plans a part and notes ho
 the same transaction, so a killed planner goes on where it was.
 """
 
+from __future__ import annotations
+
 import contextlib
 import datetime as dt
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 import redis
 import structlog
@@ -16,11 +20,11 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from campaigns import content, lifecycle, policy, runs
-from campaigns.eligibility import Action, Decision, Policy, Purpose, Reason, decide
+from campaigns.eligibility import Action, Decision, Facts, Policy, Purpose, Reason, decide
 from campaigns.models import Campaign, Message, Run
 from sending import costs, credits, facts, outcomes, queues
 from sending.facts import Person
-from sending.identity import identify
+from sending.identity import identify, namer
 from sending.models import QueuedText, State
 from sending.outcomes import NewText
 from subscribers import clock
@@ -125,17 +129,10 @@ def plan_chunk(run: Run) -> int:
     rules = policy.build(run.brand, run.campaign, platform_remaining=1, today=now.date())
     people = facts.gather(run.brand, ids, now=now, campaigns=[run.campaign])
     messages = list(_messages(run.campaign))
-    lifetime = policy.platform().text_lifetime
+    sheet = Sheet.of(run, now=now, lane=QueuedText.Lane.BULK)
+    judge = Judge(run.campaign_id, rules, now + run.brand.clock_shift)
     texts = [
-        plan_text(
-            run,
-            people[pk],
-            choose(messages, run.pk, pk),
-            decide_safely(people[pk], run.campaign_id, rules, now + run.brand.clock_shift),
-            now=now,
-            lifetime=lifetime,
-            lane=QueuedText.Lane.BULK,
-        )
+        plan_text(sheet, people[pk], choose(messages, run.pk, pk), judge.decide(people[pk]))
         for pk in ids
     ]
     new = outcomes.plan(texts)
@@ -151,6 +148,27 @@ def _next_people(run: Run) -> list[int]:
             [run.brand_id, run.cursor, CHUNK],
         )
         return [row[0] for row in cursor.fetchall()]
+
+
+class Judge:
+    """Decides by one policy at one moment, once for all people of whom the same is known.
+
+    `now`: the brand's clock.
+    """
+
+    def __init__(self, campaign_id: int, rules: Policy, now: dt.datetime) -> None:
+        self.campaign_id, self.rules, self.now = campaign_id, rules, now
+        # By the identity of facts that people share; kept beside it, so that it stays theirs.
+        self._known: dict[int, tuple[Facts, Decision]] = {}
+
+    def decide(self, person: Person) -> Decision:
+        """The decision; where it cannot be made the person is passed over, visibly."""
+        facts = person.for_campaign(self.campaign_id)
+        known = self._known.get(id(facts))
+        if known is None:
+            decision = decide_safely(person, self.campaign_id, self.rules, self.now)
+            known = self._known[id(facts)] = facts, decision
+        return known[1]
 
 
 def decide_safely(person: Person, campaign_id: int, rules: Policy, now: dt.datetime) -> Decision:
@@ -175,46 +193,64 @@ def choose(messages: Sequence[Message], *cause: object) -> Message:
     raise ValueError("messages need a positive weight")
 
 
-def plan_text(
-    run: Run,
-    person: Person,
-    message: Message,
-    decision: Decision,
-    *,
-    now: dt.datetime,
-    lifetime: dt.timedelta,
-    lane: int,
-) -> NewText:
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What the texts of a run that are planned together have in common, looked up once."""
+
+    name: Callable[[object], UUID]  # a subscriber's text
+    brand_id: int
+    campaign_id: int
+    run_id: int
+    clock_shift: dt.timedelta
+    now: dt.datetime
+    expires_at: dt.datetime
+    lane: int
+
+    @classmethod
+    def of(cls, run: Run, *, now: dt.datetime, lane: int) -> Sheet:
+        """`now`: the database's clock."""
+        return cls(
+            namer(run.started_at, "run", run.pk),
+            run.brand_id,
+            run.campaign_id,
+            run.pk,
+            run.brand.clock_shift,
+            now,
+            now + policy.platform().text_lifetime,
+            lane,
+        )
+
+
+def plan_text(sheet: Sheet, person: Person, message: Message, decision: Decision) -> NewText:
     """The row for one person: planned with its due time, or skipped with its reason."""
-    state, reason, due_at = State.PLANNED, "", now
-    expires_at = now + lifetime
+    state, reason, due_at = State.PLANNED, "", sheet.now
     body, segments = "", 0
     if decision.action is Action.DEFER:
         reason = decision.reason
-        due_at = decision.until - run.brand.clock_shift if decision.until else queues.PARKED
-        if decision.until and due_at > expires_at:
+        due_at = decision.until - sheet.clock_shift if decision.until else queues.PARKED
+        if decision.until and due_at > sheet.expires_at:
             state = State.SKIPPED
     elif decision.action is Action.SKIP:
         state, reason = State.SKIPPED, decision.reason
-    if state == State.PLANNED:
+    if state is State.PLANNED:
         try:
             body, segments = content.write(message.body, person.fields)
         except content.BadContent:
             state, reason = State.SKIPPED, Reason.BAD_CONTENT
     return NewText(
-        id=identify(run.started_at, "run", run.id, person.subscriber_id),
-        brand_id=run.brand_id,
-        campaign_id=run.campaign_id,
-        run_id=run.id,
-        message_id=message.id,
-        subscriber_id=person.subscriber_id,
-        purpose=Purpose.CAMPAIGN,
-        phone=person.phone,
-        body=body,
-        segments=segments,
-        state=state,
-        reason=reason,
-        expires_at=expires_at,
-        lane=lane,
-        due_at=due_at,
+        sheet.name(person.subscriber_id),
+        person.subscriber_id,
+        person.phone,
+        body,
+        segments,
+        sheet.brand_id,
+        sheet.campaign_id,
+        sheet.run_id,
+        message.id,
+        Purpose.CAMPAIGN,
+        state,
+        reason,
+        sheet.expires_at,
+        sheet.lane,
+        due_at,
     )

@@ -2,14 +2,18 @@
 
 # Ids are answered only where some were there already: of 5,000 they take longer than the rest.
 PLAN = """
-    WITH given AS MATERIALIZED (
-        SELECT * FROM unnest(%(id)s::uuid[], %(brand_id)s::bigint[], %(campaign_id)s::bigint[],
-            %(run_id)s::bigint[], %(message_id)s::bigint[], %(subscriber_id)s::bigint[],
-            %(purpose)s::text[], %(phone)s::text[], %(body)s::text[], %(segments)s::smallint[],
+    WITH kinds AS (
+        SELECT * FROM unnest(%(brand_id)s::bigint[], %(campaign_id)s::bigint[],
+            %(run_id)s::bigint[], %(message_id)s::bigint[], %(purpose)s::text[],
             %(state)s::text[], %(reason)s::text[], %(expires_at)s::timestamptz[],
             %(lane)s::smallint[], %(due_at)s::timestamptz[])
-            AS text (id, brand_id, campaign_id, run_id, message_id, subscriber_id, purpose, phone,
-                     body, segments, state, reason, expires_at, lane, due_at)),
+            WITH ORDINALITY AS kind (brand_id, campaign_id, run_id, message_id, purpose, state,
+                reason, expires_at, lane, due_at, place)),
+    given AS MATERIALIZED (
+        SELECT * FROM unnest(%(id)s::uuid[], %(subscriber_id)s::bigint[], %(phone)s::text[],
+            %(body)s::text[], %(segments)s::smallint[], %(kind)s::int[])
+            AS text (id, subscriber_id, phone, body, segments, place)
+        JOIN kinds USING (place)),
     new AS (
         INSERT INTO sending_sentlog
             (id, brand_id, campaign_id, run_id, message_id, subscriber_id, purpose, phone, body,

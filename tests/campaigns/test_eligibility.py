@@ -17,12 +17,13 @@ from campaigns.eligibility import (
     Reason,
     decide,
 )
-from campaigns.models import Campaign, Message, Run
+from campaigns.models import Campaign, Message
 from campaigns.schedule import STOP_BEFORE_END
 from sending import planning
 from sending.facts import Person
+from sending.identity import namer
 from sending.models import QueuedText, State
-from subscribers.models import Brand, Subscription
+from subscribers.models import Subscription
 from subscribers.phones import PhoneKind
 from tests.campaigns import wall_clock
 from tests.campaigns.people import EASTERN, LAWS, NOW, facts, hours, policy
@@ -312,18 +313,21 @@ def test_where_the_decision_fails_nothing_is_sent(
 
 @pytest.mark.parametrize("body", ["{{ nickname }}", "{% if %}", "{{ first_name | boom }}", "", " "])
 def test_a_message_that_cannot_be_written_is_passed_over_with_its_reason(body: str) -> None:
-    brand = Brand(pk=1, name="Teas", clock_shift=dt.timedelta(0))
-    campaign = Campaign(pk=1, brand=brand)
-    run = Run(pk=1, campaign=campaign, brand=brand, started_at=NOW)
-
-    text = planning.plan_text(
-        run,
-        person(facts()),
-        Message(pk=1, campaign=campaign, body=body),
-        Decision(Action.SEND, Reason.OK),
+    sheet = planning.Sheet(
+        namer(NOW, "run", 1),
+        brand_id=1,
+        campaign_id=1,
+        run_id=1,
+        clock_shift=dt.timedelta(0),
         now=NOW,
-        lifetime=DAY,
+        expires_at=NOW + DAY,
         lane=QueuedText.Lane.BULK,
+    )
+    text = planning.plan_text(
+        sheet,
+        person(facts()),
+        Message(pk=1, campaign=Campaign(pk=1), body=body),
+        Decision(Action.SEND, Reason.OK),
     )
 
     assert (text.state, text.reason, text.body) == (State.SKIPPED, Reason.BAD_CONTENT, "")

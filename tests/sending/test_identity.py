@@ -6,7 +6,7 @@ from uuid import RFC_4122, UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sending.identity import identify, lower_bound, milliseconds, moment_of
+from sending.identity import identify, lower_bound, milliseconds, moment_of, namer
 
 MILLISECOND = dt.timedelta(milliseconds=1)
 EPOCH = dt.datetime(1970, 1, 2, tzinfo=dt.UTC)
@@ -57,6 +57,16 @@ def test_an_id_lies_within_the_bounds_of_its_millisecond(
     identity = identify(moment, *cause)
 
     assert lower_bound(moment) <= identity < lower_bound(moment + MILLISECOND)
+
+
+@given(moments, causes, causes.filter(bool))
+def test_a_namer_names_what_it_is_asked_for_like_anybody_else(
+    moment: dt.datetime, cause: list[object], lasts: list[object]
+) -> None:
+    name = namer(moment, *cause)
+
+    for last in lasts:
+        assert name(last) == identify(moment, *cause, last)
 
 
 @given(moments, moments, causes, causes)
