@@ -59,6 +59,8 @@ SIDEBAR: dict[str, Any] = {
             "separator": True,
             "items": [
                 _page("Senders", "cell_tower", "sending.sender"),
+                _page("Provider accounts", "speed", "sending.provideraccount"),
+                _page("Shifts of traffic", "alt_route", "sending.sendershift"),
                 _page("Sent log", "sms", "sending.sentlog"),
                 _page("Queue", "hourglass_top", "sending.queuedtext"),
                 _page("Departures", "outbox", "sending.departure"),
@@ -84,6 +86,7 @@ SIDEBAR: dict[str, Any] = {
                 _page("Workspaces", "domain", "subscribers.workspace"),
                 _page("API keys", "key", "subscribers.apikey"),
                 _page("Platform policy", "policy", "campaigns.platformpolicy"),
+                _page("Unknown codes", "help", "sending.unknowncode", _operator),
                 _page("Legal windows", "gavel", "campaigns.legalwindow"),
                 _page("Users", "person", "auth.user", _operator),
                 _page("Groups", "groups", "auth.group", _operator),

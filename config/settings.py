@@ -224,6 +224,7 @@ TICKER_JOBS = [
     ("sending.strain.brake", 5),
     ("tracking.opt_out_brake.brake", 5),
     ("sending.credits.settle_due", 5),
+    ("sending.accounts.remember_use", 2),
     ("sending.lookups.resolve_unknown", 10),
     ("sending.partitions.ensure_ahead", 3600),
 ]

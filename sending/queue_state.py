@@ -7,7 +7,7 @@ import redis
 from django.db import connection
 
 from campaigns import policy
-from sending import limits, queues
+from sending import accounts, limits, queues
 from sending.models import Departure, QueuedText, Sender
 from subscribers.models import Brand
 
@@ -70,7 +70,7 @@ def held_back_by(brand: Brand) -> list[str]:
                 )
     except redis.RedisError:
         reasons.append("Valkey cannot be reached: nothing is sent until it is back.")
-    return reasons
+    return reasons + accounts.held_back_by(brand)
 
 
 def of_all(brands: list[Brand]) -> list[QueueState]:
