@@ -97,6 +97,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "config.api_requests.ApiMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -176,6 +177,9 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "config.envelope.handle",
     "UNAUTHENTICATED_USER": None,
 }
+# Requests a minute of one API key, where the key itself sets no other figure.
+API_PER_MINUTE = env.read("API_PER_MINUTE", env.count, default=100)
+API_EVENTS_PER_MINUTE = env.read("API_EVENTS_PER_MINUTE", env.count, default=50)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Carillon",
     "DESCRIPTION": "Text campaigns for many brands.",
@@ -227,6 +231,7 @@ TICKER_JOBS = [
     ("sending.accounts.remember_use", 2),
     ("sending.lookups.resolve_unknown", 10),
     ("sending.partitions.ensure_ahead", 3600),
+    ("subscribers.idempotency.forget_old", 600),
 ]
 
 # What may refuse to launch a campaign: each takes it, and raises campaigns.lifecycle.NotAllowed.
