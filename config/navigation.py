@@ -88,6 +88,7 @@ SIDEBAR: dict[str, Any] = {
                 _page("Platform policy", "policy", "campaigns.platformpolicy"),
                 _page("Unknown codes", "help", "sending.unknowncode", _operator),
                 _page("Legal windows", "gavel", "campaigns.legalwindow"),
+                _page("Changes of the law table", "history", "campaigns.legalwindowevent"),
                 _page("Users", "person", "auth.user", _operator),
                 _page("Groups", "groups", "auth.group", _operator),
                 _page("Second factors", "phonelink_lock", "otp_totp.totpdevice", _operator),

@@ -14,7 +14,15 @@ from django.utils import timezone
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from campaigns import policy
-from campaigns.models import BrandPolicy, Campaign, LegalWindow, Message, PlatformPolicy, Run
+from campaigns.models import (
+    BrandPolicy,
+    Campaign,
+    LegalWindow,
+    LegalWindowEvent,
+    Message,
+    PlatformPolicy,
+    Run,
+)
 from sending import credits, partitions
 from sending.identity import identify, lower_bound
 from sending.models import (
@@ -90,6 +98,7 @@ def installation() -> Rows:
         PlatformPolicy: policy.platform(),
         LegalWindow: LegalWindow.objects.first(),
         UnknownCode: UnknownCode.objects.create(gateway="twilio", source="answer", code="99999"),
+        LegalWindowEvent: LegalWindowEvent.objects.last(),
     }
 
 
