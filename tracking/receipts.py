@@ -8,9 +8,9 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from sending import outcomes
+from sending import outcomes, refusals
 from sending.identity import identify, moment_of
-from sending.models import ProviderMessage, Sender, SentLog
+from sending.models import ProviderMessage, Sender, SentLog, State
 from subscribers import clock
 from tracking.models import WaitingReceipt
 from tracking.webhooks.base import Receipt
@@ -117,6 +117,15 @@ def _apply(sender: Sender, matched: Sequence[_Matched]) -> None:
                 "brand": sender.brand_id,
             },
         )
+        new = {row[0] for row in cursor.fetchall()}
+    bad = {
+        _event_id(sender, one): (one.text_id, one.receipt.code)
+        for one in matched
+        if one.receipt.state == State.UNDELIVERED
+    }
+    told = [bad[event] for event in bad.keys() & new]
+    if told:
+        refusals.heed_receipts(sender, told)
     outcomes.receive(
         [(one.text_id, one.receipt.state, one.receipt.code) for one in matched if one.receipt.state]
     )
@@ -141,4 +150,4 @@ _INSERT_EVENTS = """
     FROM unnest(%(ids)s::uuid[], %(texts)s::uuid[], %(names)s::text[], %(codes)s::text[],
                 %(raws)s::jsonb[]) AS given(id, text_id, name, code, raw)
     LEFT JOIN sending_sentlog AS text ON text.id = given.text_id AND text.id = ANY(%(texts)s)
-    ON CONFLICT (id) DO NOTHING"""
+    ON CONFLICT (id) DO NOTHING RETURNING id"""

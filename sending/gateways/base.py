@@ -12,6 +12,8 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from sending.gateways.codes import STATUSES, Action, Meaning, is_ours
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -104,6 +106,8 @@ class Gateway(Protocol):
     texts_per_call: int
     credential_names: tuple[str, ...]  # required, non-empty
     optional_credential_names: tuple[str, ...]
+    codes: Mapping[str, Meaning]  # of answers to the send call, as they come, with `STATUSES`
+    receipt_codes: Mapping[str, Meaning]  # of receipts
     looks_up: bool  # whether the provider documents a status call: else both below answer None
 
     def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:
@@ -163,6 +167,30 @@ def without_answer(call: Call, failure: NoAnswer) -> list[Outcome]:
     return for_all(call, Fate.RETRY, code=failure.detail[:20])
 
 
+# What a code's action makes of the text that it was the answer for: all mean "certainly not sent".
+FATES: Mapping[Action, Fate] = {
+    Action.FINAL: Fate.FAILED,
+    Action.SUPPRESS: Fate.FAILED,
+    Action.RETRY: Fate.RETRY,
+    Action.STOP: Fate.RETRY,
+}
+
+
+def by_meaning(
+    call: Call, meaning: Meaning, *, code: str, detail: str = "", retry_after: float | None = None
+) -> list[Outcome]:
+    """Outcomes of a refusal whose code stands in a gateway's table."""
+    return for_all(
+        call,
+        FATES[meaning.action],
+        code=code,
+        detail=detail,
+        retry_after=retry_after,
+        suppress=meaning.action is Action.SUPPRESS,
+        stop_sender=meaning.action is Action.STOP,
+    )
+
+
 def by_status(call: Call, answer: Answer) -> list[Outcome] | None:
     """Outcomes that the HTTP status alone decides, or None where the body must be read.
 
@@ -170,13 +198,27 @@ def by_status(call: Call, answer: Answer) -> list[Outcome] | None:
     """
     code = f"http-{answer.status}"
     retry_after = retry_after_seconds(answer)
-    if answer.status == 429 or (answer.status == 503 and retry_after is not None):
-        return for_all(call, Fate.RETRY, code=code, retry_after=retry_after)
-    if answer.status in (401, 403):
-        return for_all(call, Fate.RETRY, code=code, stop_sender=True)
+    meaning = STATUSES.get(code)
+    if meaning is not None and (answer.status != 503 or retry_after is not None):
+        return by_meaning(call, meaning, code=code, retry_after=retry_after)
     if 200 <= answer.status < 300 or 400 <= answer.status < 500:
         return None
     return for_all(call, Fate.UNKNOWN, code=code)
+
+
+NOT_THE_WAYS_FAULT = {"lease-expired", "malformed-request", "malformed-url"}
+
+
+def broke_down(outcome: Outcome) -> bool:
+    """Whether an outcome speaks against the way that its text took, and not against the text.
+
+    What the provider says in words of its own does not: refused credentials stop a sender, "too
+    fast" lets it rest.
+    """
+    if outcome.fate is Fate.RETRY:
+        ours = is_ours(outcome.code) and outcome.code not in NOT_THE_WAYS_FAULT
+        return ours and not outcome.stop_sender
+    return outcome.fate is Fate.UNKNOWN
 
 
 def retry_after_seconds(answer: Answer) -> float | None:

@@ -8,7 +8,7 @@ validity period and, unless `reference_parameter` names one, no place for our ow
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -26,14 +26,23 @@ from sending.gateways.base import (
     Outcome,
     Text,
     bounded,
+    by_meaning,
     by_status,
+    retry_after_seconds,
 )
+from sending.gateways.codes import STATUSES, Action, Category, Meaning
 
 SHORT_CODE_DIGITS = 6
 CODE_LENGTH = 64
 NAMES_OF_ERROR = ("error", "error_text")
 NESTED = "{...}"  # stands for the value of a field that is an object
 Fields = list[tuple[str, str]]
+
+# What stands in `error`, as it comes. No list of them is confirmed: each is final, kept and counted
+# until one is. An account's own words are in its `stop_errors`.
+ERRORS: Mapping[str, Meaning] = {}
+RECEIPTS: Mapping[str, Meaning] = {}
+UNEXPLAINED = Meaning(Action.FINAL, Category.CONTENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,8 @@ class Lime:
         "message_id_field",
         "stop_errors",
     )
+    codes: Mapping[str, Meaning] = {**STATUSES, **ERRORS}
+    receipt_codes: Mapping[str, Meaning] = RECEIPTS
     looks_up = False
 
     def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:
@@ -82,7 +93,7 @@ class Lime:
             return decided
         if answer.status >= 400:
             code = error[0] if error else f"http-{answer.status}"
-            return _outcomes(call, Fate.FAILED, code=_masked(call, code), detail=said)
+            return _refused(call, answer, code, said)
         return _read_success(call, answer, fields, said)
 
     def lookup_call(self, text_id: UUID, provider_id: str, account: Account) -> Call | None:
@@ -128,7 +139,7 @@ def _read_success(call: Call, answer: Answer, fields: Fields | None, said: str) 
             call, Fate.RETRY, code=_masked(call, error[0]), detail=said, stop_sender=True
         )
     if error is not None:
-        return _outcomes(call, Fate.FAILED, code=_masked(call, error[0]), detail=said)
+        return _refused(call, answer, error[0], said)
     if fields is None and "error" in said.lower():
         # Free text that speaks of an error: neither a confirmed refusal nor a clean acceptance.
         return _outcomes(call, Fate.UNKNOWN, code="unreadable", detail=said)
@@ -136,6 +147,14 @@ def _read_success(call: Call, answer: Answer, fields: Fields | None, said: str) 
     if provider_id or answer.status == 200:
         return _outcomes(call, Fate.ACCEPTED, provider_id=provider_id)
     return _outcomes(call, Fate.UNKNOWN, code=f"http-{answer.status}", detail=said)
+
+
+def _refused(call: Call, answer: Answer, code: str, said: str) -> list[Outcome]:
+    """Outcomes of an error about a text, as its code means."""
+    meaning = ERRORS.get(code, UNEXPLAINED)
+    kept = _masked(call, code)[:CODE_LENGTH]
+    wait = retry_after_seconds(answer)
+    return by_meaning(call, meaning, code=kept, detail=said, retry_after=wait)
 
 
 def _provider_id(call: Call, fields: Fields | None) -> str:

@@ -28,6 +28,8 @@ from sending.gateways.base import (
     by_status,
     for_all,
 )
+from sending.gateways.codes import STATUSES as HTTP_STATUSES
+from sending.gateways.codes import Meaning
 
 SEND_PATH = "/api/v1.1/Messages/sendmessagesbulk"
 STATUS_PATH = "/api/v1.1/Messages/"
@@ -38,6 +40,8 @@ STATUSES: Mapping[str, str] = {
     "delivered": "delivered",
     "failure": "undelivered",
 }
+# `errorcode` of receipts. No list of them is confirmed: each is kept and counted until one is.
+RECEIPTS: Mapping[str, Meaning] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,10 @@ class Mitto:
     texts_per_call = 500
     credential_names: tuple[str, ...] = ("api_key", "traffic_account_id", "webhook_secret")
     optional_credential_names: tuple[str, ...] = ()
+    codes: Mapping[str, Meaning] = (
+        HTTP_STATUSES  # errors of single texts are not confirmed: no code of theirs is known
+    )
+    receipt_codes: Mapping[str, Meaning] = RECEIPTS
     looks_up = True
 
     def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:

@@ -23,10 +23,13 @@ from sending.gateways.base import (
     Outcome,
     Text,
     bounded,
+    by_meaning,
     by_status,
     for_all,
     retry_after_seconds,
 )
+from sending.gateways.codes import STATUSES as HTTP_STATUSES
+from sending.gateways.codes import Action, Category, Meaning, Rest
 
 # status of a message -> the log's words. `canceled` and what is new say nothing certain.
 STATUSES: Mapping[str, str] = {
@@ -43,28 +46,33 @@ STATUSES: Mapping[str, str] = {
 VALIDITY = (1, 36_000)  # seconds that ValidityPeriod may hold
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """What one of Twilio's error codes does to the text, the person and the sender."""
-
-    fate: Fate
-    suppress: bool = False
-    stop_sender: bool = False
-
-
 # Codes in answers of 4xx, all of which mean "not sent". A code that is not here fails the text,
 # unless its HTTP status says otherwise, and is kept as it came.
 ERRORS: Mapping[str, Meaning] = {
-    "20003": Meaning(Fate.RETRY, stop_sender=True),  # authentication
-    "20005": Meaning(Fate.RETRY, stop_sender=True),  # account not active
-    "20404": Meaning(Fate.RETRY, stop_sender=True),  # no such account
-    "20429": Meaning(Fate.RETRY),  # too many requests, never processed
-    "21211": Meaning(Fate.FAILED),  # not a valid number
-    "21606": Meaning(Fate.FAILED),  # this sender cannot text that number
-    "21610": Meaning(Fate.FAILED, suppress=True),  # the person opted out
-    "21611": Meaning(Fate.RETRY),  # the sender's queue is full
-    "21612": Meaning(Fate.FAILED),  # no route from this sender to that number
-    "21614": Meaning(Fate.FAILED),  # not a mobile number
+    "20003": Meaning(Action.STOP, Category.CREDENTIALS),  # authentication
+    "20005": Meaning(Action.STOP, Category.CREDENTIALS),  # account not active
+    "20404": Meaning(Action.STOP, Category.CREDENTIALS),  # no such account
+    "20429": Meaning(Action.RETRY, Category.RATE_LIMIT, Rest.ACCOUNT),  # never processed
+    "21211": Meaning(Action.FINAL, Category.INVALID_NUMBER),
+    "21606": Meaning(Action.FINAL, Category.SENDER),  # this sender cannot text that number
+    "21610": Meaning(Action.SUPPRESS, Category.OPTED_OUT),
+    "21611": Meaning(Action.RETRY, Category.RATE_LIMIT, Rest.SENDER),  # the sender's queue is full
+    "21612": Meaning(Action.FINAL, Category.SENDER),  # no route from this sender to that number
+    "21614": Meaning(Action.FINAL, Category.INVALID_NUMBER),  # not a mobile number
+}
+
+# Codes in receipts of texts that did not arrive. Their texts stay as they are: they were sent once.
+RECEIPTS: Mapping[str, Meaning] = {
+    "21610": Meaning(Action.SUPPRESS, Category.OPTED_OUT),
+    "30001": Meaning(Action.RETRY, Category.RATE_LIMIT),  # the sender's queue overflowed
+    "30002": Meaning(Action.STOP, Category.CREDENTIALS),  # account suspended
+    "30003": Meaning(Action.RETRY, Category.UNREACHABLE),  # the handset is off or out of reach
+    "30004": Meaning(Action.FINAL, Category.UNREACHABLE),  # the number is blocked
+    "30005": Meaning(Action.FINAL, Category.INVALID_NUMBER),  # unknown handset
+    "30006": Meaning(Action.FINAL, Category.INVALID_NUMBER),  # a landline
+    "30007": Meaning(Action.STOP, Category.FILTERED),  # carriers filter it: more makes it worse
+    "30008": Meaning(Action.RETRY, Category.NETWORK),  # Twilio does not know either
+    "30034": Meaning(Action.STOP, Category.SENDER),  # the number is not registered
 }
 
 
@@ -86,6 +94,8 @@ class Twilio:
     texts_per_call = 1
     credential_names: tuple[str, ...] = ("account_sid", "auth_token")
     optional_credential_names: tuple[str, ...] = ("messaging_service_sid",)
+    codes: Mapping[str, Meaning] = {**HTTP_STATUSES, **ERRORS}
+    receipt_codes: Mapping[str, Meaning] = RECEIPTS
     looks_up = True
 
     def calls(self, texts: Sequence[Text], account: Account) -> list[Call]:
@@ -103,15 +113,8 @@ class Twilio:
         detail = _masked(call, words.scalar(said.get("message")))
         meaning = ERRORS.get(code)
         if meaning is not None and 400 <= answer.status < 500:
-            return for_all(
-                call,
-                meaning.fate,
-                code=code,
-                detail=detail,
-                retry_after=retry_after_seconds(answer),
-                suppress=meaning.suppress,
-                stop_sender=meaning.stop_sender,
-            )
+            wait = retry_after_seconds(answer)
+            return by_meaning(call, meaning, code=code, detail=detail, retry_after=wait)
         decided = by_status(call, answer)
         if decided is None:
             return for_all(call, Fate.FAILED, code=code or f"http-{answer.status}", detail=detail)

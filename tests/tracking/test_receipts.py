@@ -7,7 +7,7 @@ import pytest
 
 from sending import dispatch, outcomes
 from sending.gateways.base import Fate, Outcome
-from sending.models import ProviderMessage, QueuedText, Sender, SentLog, State
+from sending.models import ProviderMessage, QueuedText, Sender, SentLog, State, UnknownCode
 from sending.outcomes import Answered
 from subscribers import clock
 from subscribers.models import Brand
@@ -36,6 +36,26 @@ def test_a_receipt_told_five_times_is_one_event(brand: Brand, sender: Sender) ->
 
     assert names() == ["sent"]
     assert world.reload(text).state == State.SENT
+
+
+def test_an_unknown_code_told_five_times_is_counted_once(brand: Brand, sender: Sender) -> None:
+    text = world.make_text(brand, State.ACCEPTED, sender=sender)
+    on_record(sender, text)
+
+    for _ in range(5):
+        receipts.receive(sender, [Receipt("P1", State.UNDELIVERED, "39999")] * 2)
+
+    counted = UnknownCode.objects.get()
+    assert (counted.code, counted.source, counted.count) == ("39999", "receipt", 1)
+
+
+def test_a_receipt_that_says_filtered_stops_its_sender(brand: Brand, sender: Sender) -> None:
+    on_record(sender, world.make_text(brand, State.ACCEPTED, sender=sender))
+
+    receipts.receive(sender, [Receipt("P1", State.UNDELIVERED, "30007")])
+
+    sender.refresh_from_db()
+    assert sender.status == Sender.Status.STOPPED
 
 
 def test_receipts_in_reverse_are_both_kept_and_the_text_stays_delivered(

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sending.gateways import registry
+from sending.gateways import registry, slot
 from sending.gateways.base import Account, Answer, Call, Fate, Gateway, NoAnswer, Outcome, Text
 from sending.gateways.base import without_answer as outcomes_without_answer
+from sending.gateways.codes import STATUSES, Action, Category, Meaning, is_ours
 
 SECRETS = ("sesame-user-1", "sesame-key-2", "sesame-token-3")
 ACCOUNTS = {
@@ -159,6 +160,90 @@ def test_the_status_decides_as_the_table_says(
             assert outcome.code
             if fate is Fate.RETRY and "retry-after" in headers:
                 assert outcome.retry_after == 7.0
+
+
+FATES = {
+    Action.FINAL: Fate.FAILED,
+    Action.SUPPRESS: Fate.FAILED,
+    Action.RETRY: Fate.RETRY,
+    Action.STOP: Fate.RETRY,
+}
+# How each provider says a code of its own.
+SAYING: dict[str, Callable[[str], dict[str, object]]] = {
+    "lime": lambda code: {"error": code, "error_text": "Words"},
+    "twilio": lambda code: {"code": int(code), "message": "Words"},
+}
+EVERY_CODE = pytest.mark.parametrize(
+    ("name", "code"),
+    [(name, code) for name in sorted(registry.GATEWAYS) for code in registry.get(name).codes],
+)
+
+
+def refusal(name: str, code: str) -> Answer:
+    """The provider's answer that says a code of its table."""
+    if code in STATUSES:
+        return Answer(int(code.removeprefix("http-")), {"retry-after": "7"}, b"")
+    return Answer(400, {"retry-after": "7"}, json.dumps(SAYING[name](code)).encode())
+
+
+@EVERY_CODE
+def test_each_code_of_the_table_does_what_its_row_says(name: str, code: str) -> None:
+    meaning = registry.get(name).codes[code]
+    for call, outcomes in read(name, 2, refusal(name, code)):
+        assert_one_outcome_each(call, outcomes)
+        for outcome in outcomes:
+            assert outcome.code == code
+            assert outcome.fate is FATES[meaning.action]
+            assert outcome.suppress is (meaning.action is Action.SUPPRESS)
+            assert outcome.stop_sender is (meaning.action is Action.STOP)
+
+
+# The seeds' categories: what is retried is a rate limit or the network, and never a bad number.
+RETRYABLE = {Category.RATE_LIMIT, Category.NETWORK, Category.UNREACHABLE}
+
+
+@EVERY_GATEWAY
+def test_a_codes_category_agrees_with_what_it_does(name: str) -> None:
+    gateway = registry.get(name)
+    for code, meaning in [*gateway.codes.items(), *gateway.receipt_codes.items()]:
+        assert isinstance(meaning, Meaning)
+        assert 0 < len(code) <= 20, "the log keeps as much"
+        if meaning.action is Action.RETRY:
+            assert meaning.category in RETRYABLE, code
+        if meaning.category in (Category.RATE_LIMIT, Category.NETWORK):
+            assert meaning.action is Action.RETRY, code
+        assert (meaning.action is Action.SUPPRESS) == (meaning.category is Category.OPTED_OUT), code
+        if meaning.rest:
+            assert meaning.category is Category.RATE_LIMIT, code
+        if meaning.category is Category.INVALID_NUMBER:
+            assert meaning.action is Action.FINAL, code
+
+
+@EVERY_GATEWAY
+def test_what_every_http_provider_means_by_a_status_is_in_its_table(name: str) -> None:
+    assert STATUSES.items() <= registry.get(name).codes.items()
+
+
+@EVERY_GATEWAY
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_code_that_no_table_explains_is_kept_as_it_came(name: str, status: int) -> None:
+    said = SAYING.get(name, lambda _code: {"anything": 1})("77777")
+    for _, outcomes in read(name, 1, Answer(status, {}, json.dumps(said).encode())):
+        assert outcomes[0].fate is Fate.FAILED
+        assert outcomes[0].code == ("77777" if name in SAYING else f"http-{status}")
+        assert outcomes[0].code not in registry.get(name).codes
+        assert not is_ours(outcomes[0].code)
+
+
+@EVERY_GATEWAY
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.parametrize("word", sorted({*slot.WORDS.values(), slot.LEASE_EXPIRED, "curl-99"}))
+def test_a_call_without_an_answer_leaves_a_word_of_ours(
+    name: str, *, written: bool, word: str
+) -> None:
+    for call in registry.get(name).calls(texts(1), account(name)):
+        (outcome,) = outcomes_without_answer(call, NoAnswer(written, word))
+        assert is_ours(outcome.code)
 
 
 @EVERY_GATEWAY

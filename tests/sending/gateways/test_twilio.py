@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from sending.gateways.base import Account, Answer, Call, Fate, Outcome, Text
+from sending.gateways.codes import Action, Category
 from sending.gateways.twilio import Twilio
 
 TEXT = Text(UUID(int=7), "+14155550100", "Hi & bye ✓", 900)
@@ -111,3 +112,19 @@ def test_codes_decide_as_the_table_says(
 
 def test_a_rate_limit_says_when_to_come_back() -> None:
     assert read(429, {"code": 20429}, **{"retry-after": "2.5"}).retry_after == 2.5
+
+
+@pytest.mark.parametrize(
+    ("code", "action", "category"),
+    [
+        ("30003", Action.RETRY, Category.UNREACHABLE),
+        ("30005", Action.FINAL, Category.INVALID_NUMBER),
+        ("30006", Action.FINAL, Category.INVALID_NUMBER),
+        ("30007", Action.STOP, Category.FILTERED),
+        ("30034", Action.STOP, Category.SENDER),
+        ("21610", Action.SUPPRESS, Category.OPTED_OUT),
+    ],
+)
+def test_receipt_codes_mean_what_twilio_says(code: str, action: Action, category: Category) -> None:
+    meaning = Twilio().receipt_codes[code]
+    assert (meaning.action, meaning.category) == (action, category)
