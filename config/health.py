@@ -1,4 +1,4 @@
-"""`/healthz`: this process lives. `/readyz`: it can do its work, or why not.
+"""`/healthz`: this process lives. `/readyz`: it can do its work, or why not. `/metrics`: figures.
 
 A middleware, so that a probe needs neither a valid Host header nor the database for /healthz.
 """
@@ -10,9 +10,12 @@ from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from campaigns.models import PlatformPolicy
+from config import metrics
+
 
 class HealthMiddleware:
-    """Answers the two probes and passes everything else on."""
+    """Answers the probes and passes everything else on."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -22,16 +25,31 @@ class HealthMiddleware:
             return JsonResponse({"status": "ok"})
         if request.path == "/readyz":
             return ready()
+        if request.path == "/metrics":
+            return metrics.page(request)
         return self.get_response(request)
 
 
 def ready() -> JsonResponse:
-    """200 when PostgreSQL and Valkey answer, else 503 with each one's state."""
+    """200 when PostgreSQL and Valkey answer, else 503 with each one's state.
+
+    Sending that was switched off on purpose is a note and no failure: the web still answers.
+    """
     checks = {"postgresql": _postgresql(), "valkey": _valkey()}
     ok = all(state == "ok" for state in checks.values())
+    note = _switched_off() if checks["postgresql"] == "ok" else ""
+    notes = {"note": note} if note else {}
     return JsonResponse(
-        {"status": "ok" if ok else "unavailable", **checks}, status=200 if ok else 503
+        {"status": "ok" if ok else "unavailable", **checks, **notes}, status=200 if ok else 503
     )
+
+
+def _switched_off() -> str:
+    off = PlatformPolicy.objects.filter(sending_enabled=False).first()
+    if off is None:
+        return ""
+    why = f": {off.off_reason}" if off.off_reason else ""
+    return f"sending is switched off for the whole installation{why}"
 
 
 def _postgresql() -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse_lazy
+from django.utils.text import format_lazy
 
 
 def _may_view(permission: str) -> Callable[[HttpRequest], bool]:
@@ -23,6 +24,14 @@ def _page(title: str, icon: str, model: str, permission: Any = None) -> dict[str
         "link": reverse_lazy(f"admin:{model.replace('.', '_')}_changelist"),
         "permission": permission or _may_view(model),
     }
+
+
+def _failed(request: HttpRequest) -> bool:
+    return "unsent" in request.GET
+
+
+def _sent_log(request: HttpRequest) -> bool:
+    return "/sending/sentlog/" in request.path and not _failed(request)
 
 
 SIDEBAR: dict[str, Any] = {
@@ -59,9 +68,15 @@ SIDEBAR: dict[str, Any] = {
             "separator": True,
             "items": [
                 _page("Senders", "cell_tower", "sending.sender"),
-                _page("Provider accounts", "speed", "sending.provideraccount"),
-                _page("Shifts of traffic", "alt_route", "sending.sendershift"),
-                _page("Sent log", "sms", "sending.sentlog"),
+                {**_page("Sent log", "sms", "sending.sentlog"), "active": _sent_log},
+                # A day back: looking for the few that failed reads all of them.
+                {
+                    **_page("Failed texts", "sms_failed", "sending.sentlog"),
+                    "link": format_lazy(
+                        "{}?unsent=1&days=1", reverse_lazy("admin:sending_sentlog_changelist")
+                    ),
+                    "active": _failed,
+                },
                 _page("Queue", "hourglass_top", "sending.queuedtext"),
                 _page("Departures", "outbox", "sending.departure"),
                 _page("Test numbers", "science", "sending.testnumber"),
@@ -86,9 +101,7 @@ SIDEBAR: dict[str, Any] = {
                 _page("Workspaces", "domain", "subscribers.workspace"),
                 _page("API keys", "key", "subscribers.apikey"),
                 _page("Platform policy", "policy", "campaigns.platformpolicy"),
-                _page("Unknown codes", "help", "sending.unknowncode", _operator),
                 _page("Legal windows", "gavel", "campaigns.legalwindow"),
-                _page("Changes of the law table", "history", "campaigns.legalwindowevent"),
                 _page("Users", "person", "auth.user", _operator),
                 _page("Groups", "groups", "auth.group", _operator),
                 _page("Second factors", "phonelink_lock", "otp_totp.totpdevice", _operator),

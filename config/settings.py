@@ -94,11 +94,9 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
-    "config.signature.SignatureMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
-    "config.api_requests.ApiMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -178,9 +176,6 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "config.envelope.handle",
     "UNAUTHENTICATED_USER": None,
 }
-# Requests a minute of one API key, where the key itself sets no other figure.
-API_PER_MINUTE = env.read("API_PER_MINUTE", env.count, default=100)
-API_EVENTS_PER_MINUTE = env.read("API_EVENTS_PER_MINUTE", env.count, default=50)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Carillon",
     "DESCRIPTION": "Text campaigns for many brands.",
@@ -229,14 +224,15 @@ TICKER_JOBS = [
     ("sending.strain.brake", 5),
     ("tracking.opt_out_brake.brake", 5),
     ("sending.credits.settle_due", 5),
-    ("sending.accounts.remember_use", 2),
     ("sending.lookups.resolve_unknown", 10),
     ("sending.partitions.ensure_ahead", 3600),
-    ("subscribers.idempotency.forget_old", 600),
 ]
 
 # What may refuse to launch a campaign: each takes it, and raises campaigns.lifecycle.NotAllowed.
 LAUNCH_CHECKS = ["sending.costs.check_launch"]
+
+# Who may read /metrics: with a token whoever has it, else only this machine.
+METRICS_TOKEN = env.read("METRICS_TOKEN", env.secret, default="")
 
 LOG_LEVEL = env.read("LOG_LEVEL", env.text, default="INFO").upper()
 LOGGING_CONFIG = "config.logs.configure"

@@ -19,13 +19,19 @@ from sending import (
     credit_pages,  # noqa: F401 - its import registers them
     funnel,
     progress,
+    queue_pages,
     queues,
     requeue,
-    route_pages,  # noqa: F401 - its import registers them
     senders,
     trial_pages,  # noqa: F401 - its import registers them
 )
-from sending.log_filters import CampaignFilter, WhenFilter
+from sending.log_filters import (
+    CampaignFilter,
+    CodeFilter,
+    ReasonFilter,
+    UnsentFilter,
+    WhenFilter,
+)
 from sending.models import Departure, QueuedText, Sender, SentLog
 from subscribers import phones
 from subscribers.credentials_form import credentials_form, fields_of, shown_when
@@ -49,7 +55,7 @@ class SenderAdmin(Undeletable, TenantAdmin):
         senders.CREDENTIALS, provider_field="gateway", optional=senders.OPTIONAL
     )
     conditional_fields = shown_when(senders.CREDENTIALS, provider_field="gateway")
-    list_display = ("address", "gateway", "brand", "rate", "weight", "carries", "state", "why")
+    list_display = ("address", "gateway", "brand", "rate", "weight", "state", "status_reason")
     list_filter = (
         ("status", ChoicesDropdownFilter),
         ("gateway", ChoicesDropdownFilter),
@@ -58,23 +64,23 @@ class SenderAdmin(Undeletable, TenantAdmin):
     list_select_related = ("brand",)
     search_fields = ("address",)
     ordering = ("address",)
-    autocomplete_fields = ("brand", "account")
+    autocomplete_fields = ("brand",)
     actions = ("pause_selected", "resume_selected")
     actions_detail = ("pause", "resume")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         names = fields_of(senders.CREDENTIALS, obj.gateway if obj else None)
         who = ("brand", "gateway", "address")
-        now = ("state", "carries", "why", "receipts", "inbound") if obj else ()
+        now = ("state", "status_reason", "receipts", "inbound") if obj else ()
         return [
             (None, {"fields": (*who, *now)}),
-            ("How fast", {"fields": ("account", "rate", "in_flight", "weight")}),
+            ("How fast", {"fields": ("rate", "in_flight", "weight")}),
             ("Credentials at the provider", {"fields": names}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         fixed = ("brand", "gateway") if obj else ()
-        return ("state", "carries", "why", "receipts", "inbound", *fixed)
+        return ("state", "status_reason", "receipts", "inbound", *fixed)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         sender = self.get_object(request, object_id)
@@ -88,14 +94,6 @@ class SenderAdmin(Undeletable, TenantAdmin):
     )
     def state(self, sender: Sender) -> str:
         return sender.get_status_display()
-
-    @display(description="Carries")
-    def carries(self, sender: Sender) -> str:
-        return f"{sender.share} % of its texts"
-
-    @display(description="Why")
-    def why(self, sender: Sender) -> str:
-        return sender.status_reason or sender.share_reason
 
     @display(description="Receipts come to")
     def receipts(self, sender: Sender) -> str:
@@ -171,8 +169,12 @@ class SentLogAdmin(_Text, LogAdmin):
     list_filter = (
         WhenFilter,
         ("state", ChoicesDropdownFilter),
+        UnsentFilter,
         ("brand", VisibleFilter),
         CampaignFilter,
+        ("sender", VisibleFilter),
+        CodeFilter,
+        ReasonFilter,
     )
     list_select_related = ("brand", "campaign", "subscriber")
     search_fields = ("id",)
@@ -201,6 +203,13 @@ class SentLogAdmin(_Text, LogAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         rows = super().get_queryset(request)
         return rows.select_related(*self.list_select_related, "sender").defer("sender__credentials")
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        """Among failed texts, what the provider said instead of what the text says."""
+        if "unsent" not in request.GET:
+            return self.list_display
+        who = ("changed_at", "brand", "campaign", "person", "sender")
+        return (*who, "status", "reason", "error_code", "error_detail")
 
     def get_custom_urls(self) -> tuple[Any, ...]:
         return (("progress/<int:campaign_id>/", "sending_progress", progress_panel),)
@@ -267,6 +276,10 @@ class QueuedTextAdmin(_Text, LogAdmin):
     search_fields = ("id",)
     search_help_text = "Whole phone number, or a text's id"
     fields = ("id", "brand", "campaign", "person", "lane", "due")
+
+    def get_custom_urls(self) -> tuple[Any, ...]:
+        panel = queue_pages.queue_panel
+        return (("of/<int:brand_id>/", "sending_queue_panel", panel),)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str

@@ -82,7 +82,6 @@ def _drain(brand: Brand, pipeline: Pipeline, seconds: float) -> int:
             break
         if step.wait:
             pipeline.write(wait=step.wait)
-    limits.give_back()
     if step.more:
         queues.ring(brand.pk, after=HELD_BACK if step.wait else 0.0)
     if total:
@@ -108,24 +107,34 @@ def _step(brand: Brand, pipeline: Pipeline) -> _Step:
     room = min(BATCH, pipeline.room(senders))
     if room <= 0:
         return _Step(0, more=True, wait=NEWS_WAIT)
-    taken = limits.take_all(senders, room)
-    grants = taken.segments
+    grants, wait = _grants(senders, room)
     if not any(grants.values()):
-        return _Step(0, more=True, wait=taken.wait)
+        return _Step(0, more=True, wait=wait)
     used: dict[int, int] = dict.fromkeys(grants, 0)
     lease_began = time.monotonic()
     at_most = min(room, sum(grants.values()))
     try:
         token, leased = queues.claim(brand.pk, at_most=at_most)
-        departing = _depart(brand, token, leased, taken.left(senders), grants)
+        departing = _depart(brand, token, leased, senders, grants)
         for one in departing:
             used[one.sender_id] += one.segments
     finally:
-        limits.settle_all(senders, granted=grants, used=used)
+        for sender in senders:
+            limits.settle(sender, granted=grants[sender.pk], used=used[sender.pk])
     if departing:
         by_id = {sender.pk: sender for sender in senders}
         pipeline.send(brand, departing, by_id, token=token, lease_began=lease_began)
     return _Step(len(departing), more=len(leased) == at_most)
+
+
+def _grants(senders: Sequence[Sender], want: int) -> tuple[dict[int, int], float]:
+    """Segments that each sender may send now, and the seconds until one may again."""
+    grants: dict[int, int] = {}
+    wait = 0.2
+    for sender in senders:
+        grants[sender.pk], pause = limits.take(sender, want)
+        wait = min(wait, max(pause, 0.005))
+    return grants, wait
 
 
 def _depart(

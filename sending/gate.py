@@ -20,6 +20,7 @@ from sending.facts import Person
 from sending.gateways.base import Text
 from sending.models import Sender, State
 from sending.queues import Leased
+from sending.senders import in_use
 from subscribers import clock, consent
 from subscribers.models import Brand
 
@@ -68,12 +69,16 @@ def pass_gate(
 ) -> list[Departing]:
     """Decide for each leased text; those that may go have departed when this commits.
 
-    The others were put off, skipped, expired or cancelled. `senders`: by text id.
+    The others were put off, skipped, expired or cancelled. `senders`: by text id; what was to leave
+    by one that was paused since is due again at once, for another.
     """
     consent.lock_people(one.subscriber_id for one in leased if one.subscriber_id)
     held = queues.still_held(token, [one.id for one in leased])
-    rows = _planned(held)
     now = clock.now()
+    usable = in_use(senders.values())
+    stranded = {pk for pk in held if senders[pk].pk not in usable}
+    queues.put_off(token, [(pk, now) for pk in stranded])
+    rows = _planned(held - stranded)
     verdicts = _judge(brand, rows, now)
     going = [v for v in verdicts if v.may_go]
     departed = outcomes.depart(

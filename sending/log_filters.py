@@ -5,10 +5,10 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import DropdownFilter
+from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from campaigns.models import Campaign
-from sending import browse
+from sending import browse, requeue
 from subscribers import clock
 from subscribers.tenant_admin import MOST_CHOICES
 
@@ -50,3 +50,40 @@ class CampaignFilter(DropdownFilter):
         known = Campaign.objects.for_user(request.user)
         campaign = known.filter(pk=int(value)).first() if value.isdecimal() else None
         return browse.of_campaign(queryset, campaign) if campaign else queryset.none()
+
+
+class UnsentFilter(DropdownFilter):
+    """Texts that were certainly not sent: those that can be queued again."""
+
+    title = "not sent"
+    parameter_name = "unsent"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", "Failed or expired")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if not self.value():
+            return queryset
+        return queryset.filter(state__in=requeue.CERTAINLY_NOT_SENT)
+
+
+class CodeFilter(TextFilter):
+    """The provider's error code, whole."""
+
+    title = "error code"
+    parameter_name = "code"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        value = self.value()
+        return queryset.filter(error_code=value.strip()) if value else queryset
+
+
+class ReasonFilter(TextFilter):
+    """The reason, whole, as the list shows it."""
+
+    title = "reason"
+    parameter_name = "because"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        value = self.value()
+        return queryset.filter(reason=value.strip()) if value else queryset

@@ -7,7 +7,8 @@ import redis
 from django.db import connection
 
 from campaigns import policy
-from sending import accounts, limits, queues
+from campaigns.models import BrandPolicy, PlatformPolicy
+from sending import limits, queues
 from sending.models import Departure, QueuedText, Sender
 from subscribers.models import Brand
 
@@ -47,10 +48,11 @@ def of_brand(brand: Brand) -> QueueState:
 def held_back_by(brand: Brand) -> list[str]:
     """Why a brand's due texts may not be moving, a sentence each."""
     reasons = []
-    if not policy.platform().sending_enabled:
-        reasons.append("Sending is switched off for the whole installation.")
-    if not policy.of_brand(brand).sending_enabled:
-        reasons.append("Sending is switched off for this brand.")
+    everywhere, own = policy.platform(), policy.of_brand(brand)
+    if not everywhere.sending_enabled:
+        reasons.append(f"Sending is switched off for the whole installation{_why(everywhere)}")
+    if not own.sending_enabled:
+        reasons.append(f"Sending is switched off for this brand{_why(own)}")
     senders = list(Sender.objects.filter(brand=brand))
     active = [sender for sender in senders if sender.status == Sender.Status.ACTIVE]
     if not active:
@@ -70,7 +72,11 @@ def held_back_by(brand: Brand) -> list[str]:
                 )
     except redis.RedisError:
         reasons.append("Valkey cannot be reached: nothing is sent until it is back.")
-    return reasons + accounts.held_back_by(brand)
+    return reasons
+
+
+def _why(rules: PlatformPolicy | BrandPolicy) -> str:
+    return f": {rules.off_reason}" if rules.off_reason else "."
 
 
 def of_all(brands: list[Brand]) -> list[QueueState]:

@@ -22,9 +22,9 @@ def offered(status: str) -> set[str]:
     return {"pause"} if status == Sender.Status.ACTIVE else {"resume"}
 
 
-def pause(senders: Iterable[Sender]) -> int:
+def pause(senders: Iterable[Sender], reason: str = "") -> int:
     """Take senders out of use until somebody resumes them; answers how many were in use."""
-    return _move(senders, Sender.Status.PAUSED, from_states=(Sender.Status.ACTIVE,))
+    return _move(senders, Sender.Status.PAUSED, from_states=(Sender.Status.ACTIVE,), reason=reason)
 
 
 def resume(senders: Iterable[Sender]) -> int:
@@ -45,8 +45,17 @@ def callback_url(sender: Sender) -> str:
     return f"{settings.PUBLIC_URL}/webhooks/{sender.gateway}/{sender.webhook_token}"
 
 
-def _move(senders: Iterable[Sender], to: str, *, from_states: tuple[str, ...]) -> int:
+def in_use(senders: Iterable[Sender]) -> set[int]:
+    """Which of these may still send, by the rows as they are now."""
+    chosen = {sender.pk for sender in senders}
+    rows = Sender.objects.filter(pk__in=chosen, status=Sender.Status.ACTIVE)
+    return set(rows.values_list("pk", flat=True))
+
+
+def _move(
+    senders: Iterable[Sender], to: str, *, from_states: tuple[str, ...], reason: str = ""
+) -> int:
     chosen = [sender.pk for sender in senders]
     return Sender.objects.filter(pk__in=chosen, status__in=from_states).update(
-        status=to, status_reason=""
+        status=to, status_reason=reason[:200]
     )

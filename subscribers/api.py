@@ -15,7 +15,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from subscribers import phones, upsert
-from subscribers.key_models import Scope
 from subscribers.models import Brand, Subscriber, Subscription
 
 log = structlog.get_logger("carillon.subscribers")
@@ -110,8 +109,6 @@ class SubscriberAnswer(SubscriberRequest):
 class SubscriberUpsert(APIView):
     """Create a subscriber, or change the given fields of the one with this phone."""
 
-    scope = Scope.SUBSCRIBERS
-
     @extend_schema(request=SubscriberRequest, responses=SubscriberAnswer)
     def post(self, request: Request) -> Response:
         try:
@@ -132,7 +129,7 @@ class SubscriberUpsert(APIView):
                     request.auth.workspace,
                     dict(given.validated_data),
                     subscribe=_wishes(data, brands),
-                    within=None if request.auth.brand_ids() is None else brands,
+                    within=brands if request.auth.brands.exists() else (),
                     evidence={
                         "key": request.auth.prefix,
                         "form_title": given.validated_data.get("form_title", ""),
@@ -147,7 +144,9 @@ class SubscriberUpsert(APIView):
 
 
 def _brands(request: Request) -> Any:
-    return Brand.objects.for_key(request.auth)
+    brands = Brand.objects.for_key(request.auth)
+    own = list(request.auth.brands.values_list("pk", flat=True))
+    return brands.filter(pk__in=own) if own else brands
 
 
 def _wishes(data: dict[str, Any], brands: list[Brand]) -> dict[Brand, bool]:

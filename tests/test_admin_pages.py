@@ -323,12 +323,7 @@ def test_a_campaigns_progress_adds_up(client: Client, rows: admin_rows.Rows) -> 
 def test_a_new_key_is_shown_once_and_works(client: Client, rows: admin_rows.Rows) -> None:
     answer = client.post(
         page(ApiKey, "add"),
-        {
-            "name": "shop",
-            "workspace": rows[Workspace].pk,
-            "brands": [rows[Brand].pk],
-            "scopes": ["read", "send"],
-        },
+        {"name": "shop", "workspace": rows[Workspace].pk, "brands": [rows[Brand].pk]},
         follow=True,
     )
 
@@ -336,7 +331,6 @@ def test_a_new_key_is_shown_once_and_works(client: Client, rows: admin_rows.Rows
     assert key
     assert ApiKey.objects.get_from_key(key[1]).name == "shop"
     assert list(ApiKey.objects.get(name="shop").brands.all()) == [rows[Brand]]
-    assert ApiKey.objects.get(name="shop").scopes == ["read", "send"]
     assert key[1] not in client.get(page(ApiKey, "changelist")).content.decode()
 
 
@@ -347,12 +341,7 @@ def test_a_key_does_not_cover_a_brand_of_another_workspace(
 
     client.post(
         page(ApiKey, "add"),
-        {
-            "name": "shop",
-            "workspace": rows[Workspace].pk,
-            "brands": [other[Brand].pk],
-            "scopes": ["read"],
-        },
+        {"name": "shop", "workspace": rows[Workspace].pk, "brands": [other[Brand].pk]},
     )
 
     assert not ApiKey.objects.filter(name="shop").exists()

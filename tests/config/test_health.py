@@ -12,6 +12,9 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from campaigns import policy, switches
+from tests.sending.valkey_proxy import ValkeyProxy
+
 ROOT = Path(__file__).parents[2]
 
 # A process of its own, as an orchestrator meets it: its settings cannot be changed while it runs.
@@ -93,3 +96,32 @@ def test_healthz_needs_neither_the_database_nor_a_host_that_is_allowed(client: C
 def test_other_paths_are_no_probes(client: Client) -> None:
     assert client.get("/healthz/").status_code == 404
     assert client.get("/healthzz").status_code == 404
+
+
+@pytest.mark.django_db
+def test_readyz_notes_that_sending_is_switched_off_and_stays_ok(client: Client) -> None:
+    switches.off(policy.platform(), reason="carrier incident", actor="a test")
+
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ok",
+        "postgresql": "ok",
+        "valkey": "ok",
+        "note": "sending is switched off for the whole installation: carrier incident",
+    }
+
+
+@pytest.mark.django_db
+def test_readyz_notices_valkey_that_is_cut_and_that_comes_back(
+    client: Client, settings: Settings
+) -> None:
+    real = settings.REDIS_URL
+    with ValkeyProxy(real, scripts=0) as proxy:
+        settings.REDIS_URL = proxy.url
+        assert client.get("/readyz").json()["valkey"] == "ok"
+    assert client.get("/readyz").status_code == 503
+
+    settings.REDIS_URL = real
+    assert client.get("/readyz").status_code == 200

@@ -11,6 +11,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, connection, connections
 from django.utils.module_loading import import_string
 
+from sending import heartbeat
+
 log = structlog.get_logger("carillon.ticker")
 
 ADVISORY_LOCK = 0x6361726C  # "carl": one ticker at a time in one database
@@ -30,6 +32,7 @@ class Command(BaseCommand):
         while not self.stopping:
             if self._is_single():
                 self._tick(jobs)
+                heartbeat.beat()
             if once:
                 return
             time.sleep(0.2)
