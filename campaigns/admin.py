@@ -8,19 +8,20 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from campaigns import controls, policy, preview
+from campaigns import (
+    controls,
+    preview,
+    rule_pages,  # noqa: F401 - its import registers them
+)
 from campaigns.forms import MessageForm
-from campaigns.models import BrandPolicy, Campaign, LegalWindow, Message, PlatformPolicy, Run
-from campaigns.switch_pages import SwitchButtons
+from campaigns.models import Campaign, Message, Run
 from subscribers import clock
 from subscribers.tenant_admin import (
     LogAdmin,
-    OperatorWrites,
     TenantAdmin,
     TenantStackedInline,
     Undeletable,
@@ -216,76 +217,3 @@ class RunAdmin(LogAdmin):
     list_display = ("campaign", "brand", "started_at", "audience", "planned_at", "finished_at")
     list_filter = (("brand", VisibleFilter),)
     list_select_related = ("campaign", "brand")
-
-
-@admin.register(BrandPolicy)
-class BrandPolicyAdmin(SwitchButtons, Undeletable, TenantAdmin):
-    list_display = ("brand", "sending_enabled", "daily_limit", "opens", "closes", "engagement_days")
-    list_filter = ("sending_enabled",)
-    list_select_related = ("brand",)
-    search_fields = ("brand__name", "brand__slug")
-    autocomplete_fields = ("brand",)
-    fieldsets = (
-        (None, {"fields": ("brand", "sending_enabled", "off_reason")}),
-        (
-            "Who gets how much, and when",
-            {"fields": ("daily_limit", "engagement_days", "opens", "closes", "evergreen_gap")},
-        ),
-        (
-            "When a campaign pauses by itself",
-            {
-                "fields": (
-                    "pause_at_errors",
-                    "pause_at_undelivered",
-                    "pause_at_opt_outs",
-                    "pause_window",
-                    "pause_sample",
-                )
-            },
-        ),
-    )
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("brand",) if obj else ()
-
-
-@admin.register(PlatformPolicy)
-class PlatformPolicyAdmin(SwitchButtons, Undeletable, OperatorWrites, ModelAdmin):
-    """One row for the installation, made with its defaults when it is first looked at."""
-
-    list_display = ("__str__", "sending_enabled", "daily_cap", "text_lifetime", "late_start")
-    compressed_fields = True
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        policy.platform()
-        return super().changelist_view(request, extra_context)
-
-
-@admin.register(LegalWindow)
-class LegalWindowAdmin(OperatorWrites, ModelAdmin):
-    list_display = (
-        "jurisdiction",
-        "weekdays",
-        "saturday",
-        "sunday",
-        "cap_per_24h",
-        "effective_from",
-        "certainty",
-        "basis",
-    )
-    list_filter = ("confidence",)
-    list_filter_submit = True
-    search_fields = ("jurisdiction", "basis")
-    ordering = ("jurisdiction", "effective_from")
-    compressed_fields = True
-
-    @display(
-        description="Confidence",
-        ordering="confidence",
-        label={"high": "success", "medium": "warning", "low": "danger"},
-    )
-    def certainty(self, window: LegalWindow) -> str:
-        return window.confidence

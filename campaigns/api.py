@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 from campaigns import lifecycle
 from campaigns.models import Campaign
 from subscribers import clock
+from subscribers.key_models import Scope
 
 
 class Conflict(APIException):
@@ -20,6 +21,8 @@ class Conflict(APIException):
 
 class CampaignEnqueue(APIView):
     """Launch a draft. Doing it again changes nothing and answers the same."""
+
+    scope = Scope.SEND
 
     @extend_schema(request=None, responses={202: OpenApiResponse(description="Launched.")})
     def post(self, request: Request, campaign_id: int) -> Response:

@@ -1,15 +1,16 @@
 """The one decision: may this person get this message now?
 
 Pure: facts and policy in, an answer with a reason out. The same function decides at planning, at
-the point of no return, in the forecast and in the explanation. Rules and their order: design.md.
+the point of no return, in the forecast and in the explanation. Rules and their order: `RULES`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from campaigns.schedule import STOP_BEFORE_END, Hours, Window, windows
 
@@ -120,12 +121,23 @@ class Policy:
     laws: dict[str, Law]  # by jurisdiction, with DEFAULT_SAFE
     purpose: Purpose = Purpose.CAMPAIGN
     _windows: dict[object, tuple[Window, ...]] = field(default_factory=dict, repr=False)
+    # What is the same for everybody of a place: legal caps, and the hours' answer at one instant.
+    _legal_caps: dict[object, int | None] = field(default_factory=dict, init=False, repr=False)
+    _answers: dict[object, Decision] = field(default_factory=dict, init=False, repr=False)
 
     def laws_for(self, jurisdictions: Sequence[str]) -> list[Law]:
         """The laws of these places: a region's or its country's, the safe default for others."""
         names = (name if name in self.laws else name.partition("-")[0] for name in jurisdictions)
         known = [name if name in self.laws else "DEFAULT_SAFE" for name in names]
         return [self.laws[name] for name in dict.fromkeys(known or ["DEFAULT_SAFE"])]
+
+    def legal_cap_for(self, jurisdictions: Sequence[str]) -> int | None:
+        """Texts that the strictest law of these places allows in 24 hours; None: any number."""
+        if jurisdictions not in self._legal_caps:
+            caps = [law.cap_per_24h for law in self.laws_for(jurisdictions)]
+            known = [cap for cap in caps if cap is not None]
+            self._legal_caps[jurisdictions] = min(known, default=None)
+        return self._legal_caps[jurisdictions]
 
     def windows_for(self, facts: Facts, now: dt.datetime) -> tuple[Window, ...]:
         """The person's windows, computed once per place and day for everybody there."""
@@ -134,6 +146,13 @@ class Policy:
             hours = [law.hours for law in self.laws_for(facts.jurisdictions)]
             self._windows[key] = windows(facts.zones, [self.brand_hours, *hours], start=now)
         return self._windows[key]
+
+    def hours_at(self, facts: Facts, now: dt.datetime) -> Decision:
+        """What the hours say of everybody who is where this person is."""
+        place = (facts.zones, facts.jurisdictions, now)
+        if place not in self._answers:
+            self._answers[place] = _within(self.windows_for(facts, now), now)
+        return self._answers[place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,111 +168,215 @@ class Decision:
     window_end: dt.datetime | None = None
 
 
+type Check = Callable[[Facts, Policy, dt.datetime], Decision | None]
+
+
+class Rule(NamedTuple):
+    """One rule. `check` answers None where it has nothing against the text: the next one decides."""
+
+    title: str  # what it asks for, as people read it
+    check: Check
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one rule says of one person. `reached`: no earlier rule had decided."""
+
+    rule: Rule
+    decision: Decision | None
+    reached: bool
+
+    @property
+    def passes(self) -> bool:
+        """Whether the rule lets the text go."""
+        return self.decision is None or self.decision.action is Action.SEND
+
+
 def decide(facts: Facts, policy: Policy, now: dt.datetime) -> Decision:
     """Decide for one person and one message. `now` is the brand's clock, an aware datetime."""
-    if policy.purpose is Purpose.TEST:
-        return _test(facts, policy, now)
-    switched_off = _switches(policy)
-    if switched_off:
-        return Decision(Action.DEFER, switched_off)
-    if policy.purpose is Purpose.CONFIRMATION:
-        return Decision(Action.SEND, Reason.OK, window_end=now + dt.timedelta(minutes=5))
-    refused = _person(facts, policy, now)
-    if refused:
-        return Decision(Action.SKIP, refused)
-    return _caps(facts, policy, now) or _hours(facts, policy, now)
+    for rule in RULES[policy.purpose]:
+        decision = rule.check(facts, policy, now)
+        if decision is not None:
+            return decision
+    return Decision(Action.SKIP, Reason.ERROR)  # never: the last rule always answers
 
 
-def _test(facts: Facts, policy: Policy, now: dt.datetime) -> Decision:
-    """A test send: no subscription, engagement or cap, whatever the campaign's state; never later.
+def walk(facts: Facts, policy: Policy, now: dt.datetime) -> list[Step]:
+    """Every rule in order and what it says, also those that `decide` does not reach.
 
-    The hours hold for every number that is not on the workspace's own list: the law protects whoever
-    reads the text, and calling it a test changes nothing for them.
+    The decision of the first step that has one is `decide`'s. A rule that fails says ERROR, which is
+    what becomes of an error at planning and at the gate.
     """
-    refused = _switches(policy) or _refuses_tests(facts)
-    if refused:
-        return Decision(Action.SKIP, refused)
-    if facts.is_test_number:
-        return Decision(Action.SEND, Reason.OK, window_end=now + TEST_LIFETIME)
-    decision = _hours(facts, policy, now)
-    if decision.action is Action.DEFER:
-        return Decision(Action.SKIP, decision.reason, decision.until)
-    return decision
+    steps: list[Step] = []
+    reached = True
+    for rule in RULES[policy.purpose]:
+        try:
+            decision = rule.check(facts, policy, now)
+        except Exception:  # noqa: BLE001 - facts of any kind must be explainable
+            decision = Decision(Action.SKIP, Reason.ERROR)
+        steps.append(Step(rule, decision, reached))
+        reached = reached and decision is None
+    return steps
 
 
-def _refuses_tests(facts: Facts) -> Reason | None:
-    if facts.subscription == "opted_out":
-        return Reason.OPTED_OUT
-    if facts.suppressed:
-        return Reason.SUPPRESSED
-    if facts.number_kind in UNREACHABLE_KINDS:
-        return Reason.UNREACHABLE
+_SKIPPED = {reason: Decision(Action.SKIP, reason) for reason in Reason}
+_WAITING = {reason: Decision(Action.DEFER, reason) for reason in Reason}  # until somebody resumes
+
+
+def _platform_on(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    return None if policy.platform_enabled else _WAITING[Reason.PLATFORM_OFF]
+
+
+def _brand_on(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    return None if policy.brand_enabled else _WAITING[Reason.BRAND_OFF]
+
+
+def _running(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    return None if policy.campaign_running else _WAITING[Reason.CAMPAIGN_PAUSED]
+
+
+def _not_opted_out(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    return _SKIPPED[Reason.OPTED_OUT] if facts.subscription == "opted_out" else None
+
+
+def _opted_in(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    if facts.subscription == "opted_in" and facts.has_evidence:
+        return None
+    return _SKIPPED[Reason.NOT_OPTED_IN]
+
+
+def _not_suppressed(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    return _SKIPPED[Reason.SUPPRESSED] if facts.suppressed else None
+
+
+def _reachable(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    return _SKIPPED[Reason.UNREACHABLE] if facts.number_kind in UNREACHABLE_KINDS else None
+
+
+def _engaged(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    if policy.engagement is None:
+        return None
+    if facts.last_engagement is None or facts.last_engagement < now - policy.engagement:
+        return _SKIPPED[Reason.NOT_ENGAGED]
     return None
 
 
-def _switches(policy: Policy) -> Reason | None:
-    if not policy.platform_enabled:
-        return Reason.PLATFORM_OFF
-    if not policy.brand_enabled:
-        return Reason.BRAND_OFF
-    if not policy.campaign_running and policy.purpose is not Purpose.TEST:
-        return Reason.CAMPAIGN_PAUSED
-    return None
+def _weekly_cap(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    return _capped(Reason.WEEKLY_CAP, facts.campaign_sent, policy.weekly_cap, WEEK, now)
 
 
-def _person(facts: Facts, policy: Policy, now: dt.datetime) -> Reason | None:
-    if facts.subscription == "opted_out":
-        return Reason.OPTED_OUT
-    if facts.subscription != "opted_in" or not facts.has_evidence:
-        return Reason.NOT_OPTED_IN
-    if facts.suppressed:
-        return Reason.SUPPRESSED
-    if facts.number_kind in UNREACHABLE_KINDS:
-        return Reason.UNREACHABLE
-    if policy.engagement is not None and (
-        facts.last_engagement is None or facts.last_engagement < now - policy.engagement
-    ):
-        return Reason.NOT_ENGAGED
-    return None
+def _daily_limit(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    return _capped(Reason.DAILY_LIMIT, facts.brand_sent, policy.daily_limit, DAY, now)
 
 
-def _caps(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
-    if policy.weekly_cap is not None:
-        free = _when_free(facts.campaign_sent, policy.weekly_cap, WEEK, now)
-        if free:
-            return Decision(Action.DEFER, Reason.WEEKLY_CAP, free)
-    free = _when_free(facts.brand_sent, policy.daily_limit, DAY, now)
-    if free:
-        return Decision(Action.DEFER, Reason.DAILY_LIMIT, free)
-    laws = policy.laws_for(facts.jurisdictions)
-    caps = [law.cap_per_24h for law in laws if law.cap_per_24h is not None]
-    if caps:
-        free = _when_free(facts.brand_sent, min(caps), DAY, now)
-        if free:
-            return Decision(Action.DEFER, Reason.LEGAL_CAP, free)
-    if policy.platform_remaining <= 0:
-        tomorrow = now.astimezone(dt.UTC).date() + dt.timedelta(days=1)
-        midnight = dt.datetime.combine(tomorrow, dt.time(), dt.UTC)
-        return Decision(Action.DEFER, Reason.PLATFORM_CAP, midnight)
-    return None
+def _legal_cap(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    cap = policy.legal_cap_for(facts.jurisdictions)
+    return _capped(Reason.LEGAL_CAP, facts.brand_sent, cap, DAY, now)
 
 
-def _when_free(
-    sent: Sequence[dt.datetime], cap: int, period: dt.timedelta, now: dt.datetime
-) -> dt.datetime | None:
-    """When a rolling cap allows one more text, or None where it does now."""
+def _platform_cap(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    if policy.platform_remaining > 0:
+        return None
+    tomorrow = now.astimezone(dt.UTC).date() + dt.timedelta(days=1)
+    midnight = dt.datetime.combine(tomorrow, dt.time(), dt.UTC)
+    return Decision(Action.DEFER, Reason.PLATFORM_CAP, midnight)
+
+
+def _capped(
+    reason: Reason,
+    sent: Sequence[dt.datetime],
+    cap: int | None,
+    period: dt.timedelta,
+    now: dt.datetime,
+) -> Decision | None:
+    """A rolling cap: it puts off until it allows one more text."""
+    if cap is None or (cap > 0 and not sent):
+        return None
     recent = [moment for moment in sent if moment > now - period]
     if len(recent) < cap:
         return None
-    return recent[-cap] + period if cap > 0 else now + period
+    free = recent[-cap] + period if cap > 0 else now + period
+    return Decision(Action.DEFER, reason, free)
 
 
 def _hours(facts: Facts, policy: Policy, now: dt.datetime) -> Decision:
-    for window in policy.windows_for(facts, now):
+    return policy.hours_at(facts, now)
+
+
+def _within(windows_of: Sequence[Window], now: dt.datetime) -> Decision:
+    for window in windows_of:
         last_call = window.end - STOP_BEFORE_END
         if now >= last_call or window.start >= last_call:
             continue
         if now >= window.start:
             return Decision(Action.SEND, Reason.OK, window_end=window.end)
         return Decision(Action.DEFER, Reason.OUTSIDE_HOURS, window.start)
-    return Decision(Action.SKIP, Reason.NO_HOURS)
+    return _SKIPPED[Reason.NO_HOURS]
+
+
+def _now_or_never(check: Check) -> Check:
+    """The rule for a test: what would be put off is not sent."""
+
+    def checked(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+        decision = check(facts, policy, now)
+        if decision is not None and decision.action is Action.DEFER:
+            return Decision(Action.SKIP, decision.reason, decision.until)
+        return decision
+
+    return checked
+
+
+def _own_number(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    """The hours hold for every number that is not on the workspace's own list: the law protects
+    whoever reads the text, and calling it a test changes nothing for them.
+    """
+    if not facts.is_test_number:
+        return None
+    return Decision(Action.SEND, Reason.OK, window_end=now + TEST_LIFETIME)
+
+
+def _answer(facts: Facts, policy: Policy, now: dt.datetime) -> Decision:
+    return Decision(Action.SEND, Reason.OK, window_end=now + dt.timedelta(minutes=5))
+
+
+_PLATFORM = Rule("The installation may send", _platform_on)
+_BRAND = Rule("The brand may send", _brand_on)
+_NOT_OUT = Rule("Has not opted out of the brand", _not_opted_out)
+_NOT_SUPPRESSED = Rule("The number is not suppressed", _not_suppressed)
+_REACHABLE = Rule("The number can receive texts", _reachable)
+_HOURS = Rule("It is a permitted hour, wherever the person may be", _hours)
+
+# In the order of design.md. The last rule of each purpose always answers.
+RULES: dict[Purpose, tuple[Rule, ...]] = {
+    Purpose.CAMPAIGN: (
+        _PLATFORM,
+        _BRAND,
+        Rule("The campaign is running", _running),
+        _NOT_OUT,
+        Rule("Has opted in to the brand, with evidence", _opted_in),
+        _NOT_SUPPRESSED,
+        _REACHABLE,
+        Rule("Has engaged within the brand's window", _engaged),
+        Rule("May get another text of this campaign this week", _weekly_cap),
+        Rule("May get another text of the brand today", _daily_limit),
+        Rule("The law allows another text within 24 hours", _legal_cap),
+        Rule("The installation may send more texts today", _platform_cap),
+        _HOURS,
+    ),
+    Purpose.CONFIRMATION: (
+        _PLATFORM,
+        _BRAND,
+        Rule("The campaign is running", _running),
+        Rule("An opt-out is answered at once", _answer),
+    ),
+    # No subscription, engagement or cap, whatever the campaign's state; never later.
+    Purpose.TEST: (
+        Rule(_PLATFORM.title, _now_or_never(_platform_on)),
+        Rule(_BRAND.title, _now_or_never(_brand_on)),
+        _NOT_OUT,
+        _NOT_SUPPRESSED,
+        _REACHABLE,
+        Rule("The workspace's own numbers get tests at any hour", _own_number),
+        Rule(_HOURS.title, _now_or_never(_hours)),
+    ),
+}

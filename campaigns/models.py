@@ -3,12 +3,15 @@
 import datetime as dt
 
 import pgtrigger
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Now
+from django.db.models.lookups import GreaterThan
 
+from campaigns import history
 from campaigns.schedule import parse_span
 from subscribers.models import Brand
 from subscribers.tenancy import TenantManager
@@ -79,6 +82,13 @@ class Message(models.Model):
         return self.name or self.body[:40]
 
 
+# A run that was or is being planned for more than a day: it was paused in the middle.
+SLOWEST_PLANNING = dt.timedelta(hours=24)
+SLOWLY_PLANNED = Q(planned_at__isnull=True) | Q(
+    GreaterThan(F("planned_at") - F("started_at"), Value(SLOWEST_PLANNING))
+)
+
+
 class Run(models.Model):
     """One execution of a campaign. Written by `runs.py` alone.
 
@@ -105,13 +115,20 @@ class Run(models.Model):
         indexes = [
             models.Index(
                 fields=["campaign"], name="run_open", condition=Q(finished_at__isnull=True)
-            )
+            ),
+            # Those whose texts may be much younger than their ids: `sending/facts.py`.
+            models.Index(fields=["brand", "planned_at"], name="run_slow", condition=SLOWLY_PLANNED),
         ]
 
     def __str__(self) -> str:
         return f"{self.campaign} {self.started_at:%Y-%m-%d %H:%M}"
 
 
+# The caps look for texts by the time of their ids, and so far back that none is missed.
+LONGEST_LIFETIME = dt.timedelta(hours=48)
+
+
+@history.tracked()
 class PlatformPolicy(models.Model):
     """Rules for the whole installation: one row."""
 
@@ -124,7 +141,8 @@ class PlatformPolicy(models.Model):
         default=1_000_000, help_text="Texts that the installation may send in a day (UTC)."
     )
     text_lifetime = models.DurationField(
-        default=dt.timedelta(hours=24), help_text="How long a planned text may wait to be sent."
+        default=dt.timedelta(hours=24),
+        help_text="How long a planned text may wait to be sent: 48 hours at most.",
     )
     late_start = models.DurationField(
         default=dt.timedelta(minutes=60),
@@ -133,7 +151,14 @@ class PlatformPolicy(models.Model):
 
     class Meta:
         verbose_name_plural = "platform policy"
-        constraints = [models.CheckConstraint(condition=Q(id=1), name="platform_policy_is_one")]
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="platform_policy_is_one"),
+            models.CheckConstraint(
+                condition=Q(text_lifetime__lte=LONGEST_LIFETIME),
+                name="no_text_waits_longer_than_caps_look_back",
+                violation_error_message="A text may wait 48 hours at most.",
+            ),
+        ]
 
     def __str__(self) -> str:
         return "Platform policy"
@@ -153,6 +178,7 @@ def _percent(default: int, what: str) -> models.DecimalField:
     )
 
 
+@history.tracked(tenant_path="brand__workspace", brand_path="brand", objects=TenantManager())
 class BrandPolicy(models.Model):
     """Rules of one brand, at least as strict as the law's."""
 
@@ -256,6 +282,7 @@ def valid_holiday_hours(text: str) -> None:
         valid_hours(text)
 
 
+@history.tracked()
 class LegalWindow(models.Model):
     """The hours and caps that a jurisdiction sets, from a date on. Hours are HH:MM-HH:MM or none."""
 
@@ -287,3 +314,9 @@ class LegalWindow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.jurisdiction} from {self.effective_from}"
+
+
+# Made by `history.tracked`: the trail of each table of rules.
+BrandPolicyEvent = apps.get_model("campaigns", "BrandPolicyEvent", require_ready=False)
+LegalWindowEvent = apps.get_model("campaigns", "LegalWindowEvent", require_ready=False)
+PlatformPolicyEvent = apps.get_model("campaigns", "PlatformPolicyEvent", require_ready=False)

@@ -17,6 +17,8 @@ SENTENCES = {
     "unavailable": "The service cannot answer right now; try again in a few seconds.",
 }
 
+UNAVAILABLE = (OperationalError, InterfaceError, RedisError)
+
 
 def body(error: str, code: str, field: str | None = None) -> dict[str, Any]:
     """An error's JSON."""
@@ -31,7 +33,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         error = exceptions.PermissionDenied()
     elif isinstance(error, RequestDataTooBig):
         return Response(body(SENTENCES["too_large"], "too_large"), status=413)
-    elif isinstance(error, OperationalError | InterfaceError | RedisError):
+    elif isinstance(error, UNAVAILABLE):
         set_rollback()
         return Response(
             body(SENTENCES["unavailable"], "unavailable"), status=503, headers={"Retry-After": "5"}

@@ -64,6 +64,12 @@ def seconds(raw: str) -> float:
     return float(raw)
 
 
+def count(raw: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,7}", raw, re.ASCII) or int(raw) < 1:
+        raise ValueError("use a whole number from 1 to 9999999")
+    return int(raw)
+
+
 def names(raw: str) -> list[str]:
     return [part.strip() for part in raw.split(",") if part.strip()]
 

@@ -68,6 +68,8 @@ SIDEBAR: dict[str, Any] = {
             "separator": True,
             "items": [
                 _page("Senders", "cell_tower", "sending.sender"),
+                _page("Provider accounts", "speed", "sending.provideraccount"),
+                _page("Shifts of traffic", "alt_route", "sending.sendershift"),
                 {**_page("Sent log", "sms", "sending.sentlog"), "active": _sent_log},
                 # A day back: looking for the few that failed reads all of them.
                 {
@@ -101,7 +103,9 @@ SIDEBAR: dict[str, Any] = {
                 _page("Workspaces", "domain", "subscribers.workspace"),
                 _page("API keys", "key", "subscribers.apikey"),
                 _page("Platform policy", "policy", "campaigns.platformpolicy"),
+                _page("Unknown codes", "help", "sending.unknowncode", _operator),
                 _page("Legal windows", "gavel", "campaigns.legalwindow"),
+                _page("Changes of the law table", "history", "campaigns.legalwindowevent"),
                 _page("Users", "person", "auth.user", _operator),
                 _page("Groups", "groups", "auth.group", _operator),
                 _page("Second factors", "phonelink_lock", "otp_totp.totpdevice", _operator),

@@ -94,9 +94,11 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
+    "config.signature.SignatureMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "config.api_requests.ApiMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -176,6 +178,9 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "config.envelope.handle",
     "UNAUTHENTICATED_USER": None,
 }
+# Requests a minute of one API key, where the key itself sets no other figure.
+API_PER_MINUTE = env.read("API_PER_MINUTE", env.count, default=100)
+API_EVENTS_PER_MINUTE = env.read("API_EVENTS_PER_MINUTE", env.count, default=50)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Carillon",
     "DESCRIPTION": "Text campaigns for many brands.",
@@ -224,8 +229,10 @@ TICKER_JOBS = [
     ("sending.strain.brake", 5),
     ("tracking.opt_out_brake.brake", 5),
     ("sending.credits.settle_due", 5),
+    ("sending.accounts.remember_use", 2),
     ("sending.lookups.resolve_unknown", 10),
     ("sending.partitions.ensure_ahead", 3600),
+    ("subscribers.idempotency.forget_old", 600),
 ]
 
 # What may refuse to launch a campaign: each takes it, and raises campaigns.lifecycle.NotAllowed.

@@ -22,6 +22,7 @@ from sending import (
     queue_pages,
     queues,
     requeue,
+    route_pages,  # noqa: F401 - its import registers them
     senders,
     trial_pages,  # noqa: F401 - its import registers them
 )
@@ -55,7 +56,7 @@ class SenderAdmin(Undeletable, TenantAdmin):
         senders.CREDENTIALS, provider_field="gateway", optional=senders.OPTIONAL
     )
     conditional_fields = shown_when(senders.CREDENTIALS, provider_field="gateway")
-    list_display = ("address", "gateway", "brand", "rate", "weight", "state", "status_reason")
+    list_display = ("address", "gateway", "brand", "rate", "weight", "carries", "state", "why")
     list_filter = (
         ("status", ChoicesDropdownFilter),
         ("gateway", ChoicesDropdownFilter),
@@ -64,23 +65,23 @@ class SenderAdmin(Undeletable, TenantAdmin):
     list_select_related = ("brand",)
     search_fields = ("address",)
     ordering = ("address",)
-    autocomplete_fields = ("brand",)
+    autocomplete_fields = ("brand", "account")
     actions = ("pause_selected", "resume_selected")
     actions_detail = ("pause", "resume")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         names = fields_of(senders.CREDENTIALS, obj.gateway if obj else None)
         who = ("brand", "gateway", "address")
-        now = ("state", "status_reason", "receipts", "inbound") if obj else ()
+        now = ("state", "carries", "why", "receipts", "inbound") if obj else ()
         return [
             (None, {"fields": (*who, *now)}),
-            ("How fast", {"fields": ("rate", "in_flight", "weight")}),
+            ("How fast", {"fields": ("account", "rate", "in_flight", "weight")}),
             ("Credentials at the provider", {"fields": names}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         fixed = ("brand", "gateway") if obj else ()
-        return ("state", "status_reason", "receipts", "inbound", *fixed)
+        return ("state", "carries", "why", "receipts", "inbound", *fixed)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         sender = self.get_object(request, object_id)
@@ -94,6 +95,14 @@ class SenderAdmin(Undeletable, TenantAdmin):
     )
     def state(self, sender: Sender) -> str:
         return sender.get_status_display()
+
+    @display(description="Carries")
+    def carries(self, sender: Sender) -> str:
+        return f"{sender.share} % of its texts"
+
+    @display(description="Why")
+    def why(self, sender: Sender) -> str:
+        return sender.status_reason or sender.share_reason
 
     @display(description="Receipts come to")
     def receipts(self, sender: Sender) -> str:

@@ -16,6 +16,7 @@ from campaigns import content, lifecycle
 from campaigns.api import Conflict
 from campaigns.models import Campaign
 from sending import credits, progress, queue_state, trials
+from subscribers.key_models import Scope
 from subscribers.models import Brand, Subscriber
 
 
@@ -108,6 +109,8 @@ class CampaignTest(APIView):
 
     With an `Idempotency-Key` header the same request can be repeated: nobody gets it twice.
     """
+
+    scope = Scope.SEND
 
     @extend_schema(
         request=TestSendRequest,

@@ -82,6 +82,7 @@ def _drain(brand: Brand, pipeline: Pipeline, seconds: float) -> int:
             break
         if step.wait:
             pipeline.write(wait=step.wait)
+    limits.give_back()
     if step.more:
         queues.ring(brand.pk, after=HELD_BACK if step.wait else 0.0)
     if total:
@@ -107,34 +108,24 @@ def _step(brand: Brand, pipeline: Pipeline) -> _Step:
     room = min(BATCH, pipeline.room(senders))
     if room <= 0:
         return _Step(0, more=True, wait=NEWS_WAIT)
-    grants, wait = _grants(senders, room)
+    taken = limits.take_all(senders, room)
+    grants = taken.segments
     if not any(grants.values()):
-        return _Step(0, more=True, wait=wait)
+        return _Step(0, more=True, wait=taken.wait)
     used: dict[int, int] = dict.fromkeys(grants, 0)
     lease_began = time.monotonic()
     at_most = min(room, sum(grants.values()))
     try:
         token, leased = queues.claim(brand.pk, at_most=at_most)
-        departing = _depart(brand, token, leased, senders, grants)
+        departing = _depart(brand, token, leased, taken.left(senders), grants)
         for one in departing:
             used[one.sender_id] += one.segments
     finally:
-        for sender in senders:
-            limits.settle(sender, granted=grants[sender.pk], used=used[sender.pk])
+        limits.settle_all(senders, granted=grants, used=used)
     if departing:
         by_id = {sender.pk: sender for sender in senders}
         pipeline.send(brand, departing, by_id, token=token, lease_began=lease_began)
     return _Step(len(departing), more=len(leased) == at_most)
-
-
-def _grants(senders: Sequence[Sender], want: int) -> tuple[dict[int, int], float]:
-    """Segments that each sender may send now, and the seconds until one may again."""
-    grants: dict[int, int] = {}
-    wait = 0.2
-    for sender in senders:
-        grants[sender.pk], pause = limits.take(sender, want)
-        wait = min(wait, max(pause, 0.005))
-    return grants, wait
 
 
 def _depart(

@@ -14,6 +14,12 @@ from sending.credit_models import (  # noqa: F401 - here Django finds them
     CreditHold,
 )
 from sending.gateways import registry
+from sending.route_models import (  # noqa: F401 - here Django finds them
+    GATEWAY_CHOICES,
+    ProviderAccount,
+    SenderShift,
+    UnknownCode,
+)
 from subscribers.models import Brand, Subscriber, Workspace
 from subscribers.phones import mask
 from subscribers.secrets import EncryptedJSONField
@@ -33,8 +39,14 @@ class Sender(models.Model):
         STOPPED = "stopped", "Stopped by an error"
 
     brand = models.ForeignKey(Brand, on_delete=models.PROTECT, related_name="senders")
-    gateway = models.CharField(
-        max_length=10, choices=[(name, name.title()) for name in registry.GATEWAYS]
+    gateway = models.CharField(max_length=10, choices=GATEWAY_CHOICES)
+    account = models.ForeignKey(
+        ProviderAccount,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="senders",
+        help_text="Whose rate and daily cap it shares with other senders, if any.",
     )
     address = models.CharField(max_length=16, help_text="E.164 number, short code or name.")
     credentials = EncryptedJSONField(default=dict, help_text="Encrypted; written, never shown.")
@@ -47,6 +59,18 @@ class Sender(models.Model):
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     status_reason = models.CharField(max_length=200, blank=True, editable=False)
+    # Its circuit: `circuits.py` alone writes these.
+    share = models.PositiveSmallIntegerField(
+        default=100,
+        db_default=100,
+        editable=False,
+        help_text="Percent of its weight that it carries at present; 0 while it fails.",
+    )
+    share_reason = models.CharField(max_length=200, blank=True, db_default="", editable=False)
+    share_since = models.DateTimeField(null=True, editable=False)
+    usual_receipts = models.PositiveSmallIntegerField(
+        null=True, editable=False, help_text="Percent of its texts that get a receipt in time."
+    )
     webhook_token = models.CharField(
         max_length=40, unique=True, default=new_webhook_token, editable=False
     )
@@ -66,6 +90,7 @@ class Sender(models.Model):
     def clean(self) -> None:
         if self.gateway not in registry.GATEWAYS:
             return  # the field's own error says so
+        self._check_account()
         missing = [
             name
             for name in registry.get(self.gateway).credential_names
@@ -73,6 +98,15 @@ class Sender(models.Model):
         ]
         if missing:
             raise ValidationError(f"{self.get_gateway_display()} needs {', '.join(missing)}.")
+
+    def _check_account(self) -> None:
+        account = self.account
+        if account is None or self.brand_id is None:
+            return
+        if (account.workspace_id, account.gateway) != (self.brand.workspace_id, self.gateway):
+            raise ValidationError(
+                {"account": "Choose an account of the brand's workspace at the same provider."}
+            )
 
 
 class State(models.TextChoices):

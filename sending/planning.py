@@ -11,6 +11,7 @@ import datetime as dt
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -44,16 +45,17 @@ def plan_due(budget: float = BUDGET_SECONDS) -> int:
     until = time.monotonic() + budget
     planned = 0
     turns = deque(_being_planned())
-    while turns and time.monotonic() < until:
-        campaign = turns.popleft()
-        new = _plan_a_part(campaign)
-        if new is not None:
-            planned += new
-            turns.append(campaign)
+    with Ahead(until) as ahead:
+        while turns and time.monotonic() < until:
+            campaign = turns.popleft()
+            new = _plan_a_part(campaign, ahead)
+            if new is not None:
+                planned += new
+                turns.append(campaign)
     return planned
 
 
-def _plan_a_part(campaign: Campaign) -> int | None:
+def _plan_a_part(campaign: Campaign, ahead: Ahead) -> int | None:
     """Plan a chunk of a broadcast and ring its brand; None where there is nothing more to plan."""
     if not _messages(campaign).exists():
         _pause_for_want_of_a_message(campaign)
@@ -61,8 +63,11 @@ def _plan_a_part(campaign: Campaign) -> int | None:
     run = runs.open_broadcast(campaign, now=clock.now())
     if run.planned_at is not None:
         return None
+    chunk = ahead.take(run)
+    if len(chunk.texts) == CHUNK:
+        ahead.begin(run, after=chunk.cursor)
     try:
-        new = plan_chunk(run)
+        new = plan_chunk(run, chunk)
     except credits.Short as short:
         pause_for_want_of_credits(campaign, short)
         return None
@@ -115,17 +120,44 @@ def pause_for_want_of_credits(campaign: Campaign, short: credits.Short) -> None:
         log.warning("campaign_without_credits", campaign=campaign.pk, missing=short.missing)
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The texts of the next people of a run, decided and written, that the log does not hold yet."""
+
+    after: int  # the run's cursor that they come behind
+    cursor: int  # where the run is with them
+    texts: Sequence[NewText]
+
+
 @transaction.atomic
-def plan_chunk(run: Run) -> int:
-    """Plan the next people of a run's audience; answers how many texts were new."""
+def plan_chunk(run: Run, chunk: Chunk | None = None) -> int:
+    """Plan the next people of a run's audience; answers how many texts were new.
+
+    `chunk` saves preparing them here; where somebody was faster it is of no use.
+    """
     # The run alone: a locked brand would hold up its departures.
-    runs_alone = Run.objects.select_for_update(of=("self",))
-    run = runs_alone.select_related("campaign", "brand").get(pk=run.pk)
+    cursor = Run.objects.select_for_update().values_list("cursor", flat=True).get(pk=run.pk)
+    if chunk is None or chunk.after != cursor:
+        chunk = prepare(run, after=cursor)
+    if not chunk.texts:
+        runs.end_of_audience(run, now=clock.now())
+        return 0
+    new = outcomes.plan(chunk.texts)
+    runs.advance(run, cursor=chunk.cursor, added=len(chunk.texts))
+    return new
+
+
+def prepare(run: Run, *, after: int) -> Chunk:
+    """Decide and write the texts of the next people behind a cursor; changes nothing.
+
+    What happens to them until they are planned, and after, is the gate's to see.
+    """
+    run = Run.objects.select_related("campaign", "brand").get(pk=run.pk)
+    run.cursor = after
     now = clock.now()
     ids = _next_people(run)
     if not ids:
-        runs.end_of_audience(run, now=now)
-        return 0
+        return Chunk(after, after, ())
     rules = policy.build(run.brand, run.campaign, platform_remaining=1, today=now.date())
     people = facts.gather(run.brand, ids, now=now, campaigns=[run.campaign])
     messages = list(_messages(run.campaign))
@@ -135,9 +167,46 @@ def plan_chunk(run: Run) -> int:
         plan_text(sheet, people[pk], choose(messages, run.pk, pk), judge.decide(people[pk]))
         for pk in ids
     ]
-    new = outcomes.plan(texts)
-    runs.advance(run, cursor=ids[-1], added=len(ids))
-    return new
+    return Chunk(after, ids[-1], texts)
+
+
+class Ahead:
+    """Prepares a run's next chunk in a second thread while PostgreSQL writes the last one.
+
+    The thread has a connection of its own, which ends with the block. `until` is on the monotonic
+    clock: what would not be ready by then is not begun.
+    """
+
+    def __init__(self, until: float) -> None:
+        self._until = until
+        self._took = 0.0  # seconds, the last one
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="planning")
+        self._coming: dict[int, Future[Chunk]] = {}
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._coming or self._took:
+            self._thread.submit(lambda: connection.close())  # noqa: PLW0108 - the thread's own
+        self._thread.shutdown()
+
+    def begin(self, run: Run, *, after: int) -> None:
+        """Prepare what comes behind this cursor, if there is time."""
+        if time.monotonic() + self._took < self._until:
+            self._coming[run.pk] = self._thread.submit(self._prepare, run, after)
+
+    def take(self, run: Run) -> Chunk:
+        """The run's next chunk, as it was begun or prepared now."""
+        coming = self._coming.pop(run.pk, None)
+        return coming.result() if coming else prepare(run, after=run.cursor)
+
+    def _prepare(self, run: Run, after: int) -> Chunk:
+        began = time.monotonic()
+        try:
+            return prepare(run, after=after)
+        finally:
+            self._took = time.monotonic() - began
 
 
 def _next_people(run: Run) -> list[int]:

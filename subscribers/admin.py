@@ -2,19 +2,16 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
-from django.db import models
+from django.contrib import admin
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from subscribers import by_hand, search
+from subscribers import by_hand, key_pages, search  # noqa: F401 - key_pages registers its own
 from subscribers.credentials_form import credentials_form, fields_of, shown_when
-from subscribers.forms import ApiKeyForm, SubscriberForm, SuppressionForm
+from subscribers.forms import SubscriberForm, SuppressionForm
 from subscribers.models import (
-    ApiKey,
     Brand,
     ConsentEvent,
     ContactList,
@@ -90,35 +87,6 @@ class BrandAdmin(Undeletable, TenantAdmin):
     @display(description="Kind", label={"Sandbox": "warning"})
     def kind(self, brand: Brand) -> str:
         return "Sandbox" if brand.sandbox else "Live"
-
-
-@admin.register(ApiKey)
-class ApiKeyAdmin(TenantAdmin):
-    form = ApiKeyForm
-    list_display = ("name", "prefix", "workspace", "created", "expiry_date", "revoked")
-    list_filter = (("workspace", VisibleFilter), "revoked")
-    list_select_related = ("workspace",)
-    search_fields = ("name", "prefix")
-    autocomplete_fields = ("workspace",)
-    formfield_overrides = {
-        models.ManyToManyField: {"widget": UnfoldAdminCheckboxSelectMultipleWidget}
-    }
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        revoked = ("name", "expiry_date", "revoked") if obj and obj.revoked else ()
-        return ("prefix", "created", *(("workspace",) if obj else ()), *revoked)
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        asked = ("name", "workspace", "brands", "expiry_date")
-        return (*asked, "revoked", "prefix", "created") if obj else asked
-
-    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        key = None if change else ApiKey.objects.assign_key(obj)
-        super().save_model(request, obj, form, change)
-        if key:
-            messages.warning(
-                request, f"The key {obj.name} is {key} - keep it now: it is not shown again."
-            )
 
 
 @admin.register(ContactList)

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from subscribers import phones, upsert
+from subscribers.key_models import Scope
 from subscribers.models import Brand, Subscriber, Subscription
 
 log = structlog.get_logger("carillon.subscribers")
@@ -109,6 +110,8 @@ class SubscriberAnswer(SubscriberRequest):
 class SubscriberUpsert(APIView):
     """Create a subscriber, or change the given fields of the one with this phone."""
 
+    scope = Scope.SUBSCRIBERS
+
     @extend_schema(request=SubscriberRequest, responses=SubscriberAnswer)
     def post(self, request: Request) -> Response:
         try:
@@ -129,7 +132,7 @@ class SubscriberUpsert(APIView):
                     request.auth.workspace,
                     dict(given.validated_data),
                     subscribe=_wishes(data, brands),
-                    within=brands if request.auth.brands.exists() else (),
+                    within=None if request.auth.brand_ids() is None else brands,
                     evidence={
                         "key": request.auth.prefix,
                         "form_title": given.validated_data.get("form_title", ""),
@@ -144,9 +147,7 @@ class SubscriberUpsert(APIView):
 
 
 def _brands(request: Request) -> Any:
-    brands = Brand.objects.for_key(request.auth)
-    own = list(request.auth.brands.values_list("pk", flat=True))
-    return brands.filter(pk__in=own) if own else brands
+    return Brand.objects.for_key(request.auth)
 
 
 def _wishes(data: dict[str, Any], brands: list[Brand]) -> dict[Brand, bool]:

@@ -4,8 +4,10 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from subscribers import phones, upsert
+from subscribers.key_models import Scope, every_scope
 from subscribers.models import ApiKey, Subscriber, Suppression
 
 
@@ -51,6 +53,13 @@ class SuppressionForm(forms.ModelForm):
 
 class ApiKeyForm(forms.ModelForm):
     """An API key covers brands of its own workspace."""
+
+    scopes = forms.MultipleChoiceField(
+        choices=Scope,
+        initial=every_scope,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="What the key may do.",
+    )
 
     class Meta:
         model = ApiKey

@@ -11,11 +11,11 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
-from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 
+from subscribers.key_models import ApiKey, FirstAnswer  # noqa: F401 - here Django finds them
 from subscribers.phones import mask
 from subscribers.secrets import EncryptedJSONField, phone_hash
-from subscribers.tenancy import TenantManager, TenantQuerySet
+from subscribers.tenancy import TenantManager
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -103,20 +103,6 @@ class Brand(models.Model):
                 f"{provider.upper()}_URL is not set: give it the provider's address."
             )
         return url
-
-
-class ApiKey(AbstractAPIKey):
-    """A hashed, expiring key of an integrator. Without brands it covers the whole workspace."""
-
-    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="api_keys")
-    brands = models.ManyToManyField(Brand, blank=True, related_name="api_keys")
-
-    tenant_path = "workspace"
-    objects = BaseAPIKeyManager.from_queryset(TenantQuerySet)()
-
-    class Meta(AbstractAPIKey.Meta):
-        verbose_name = "API key"
-        verbose_name_plural = "API keys"
 
 
 class ContactList(models.Model):

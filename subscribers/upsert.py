@@ -16,12 +16,12 @@ def upsert(
     *,
     subscribe: dict[Brand, bool],
     evidence: dict[str, Any],
-    within: Sequence[Brand] = (),
+    within: Sequence[Brand] | None = None,
 ) -> Subscriber:
     """Create or change the subscriber with `fields["phone"]`; only the given fields change.
 
-    `status` OPTOUT opts out of the whole workspace, or of the brands in `within` where it names
-    any; ACTIVE opts nobody in again. `subscribe` opts in to or out of brands, but a person who
+    `status` OPTOUT opts out of the whole workspace, or of the brands in `within` where it is given
+    (there may be none); ACTIVE opts nobody in again. `subscribe` opts in to or out of brands, but a person who
     opted out stays out. Call it in a transaction. Raises InvalidPhone, UnknownTimeZone.
     """
     fields = dict(fields)
@@ -39,7 +39,7 @@ def upsert(
             setattr(subscriber, name, value)
         subscriber.save()
     if status == Subscriber.Status.OPTOUT:
-        for left in within or [None]:
+        for left in [None] if within is None else within:
             consent.opt_out(
                 workspace,
                 phone.e164,

@@ -14,7 +14,15 @@ from django.utils import timezone
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from campaigns import policy
-from campaigns.models import BrandPolicy, Campaign, LegalWindow, Message, PlatformPolicy, Run
+from campaigns.models import (
+    BrandPolicy,
+    Campaign,
+    LegalWindow,
+    LegalWindowEvent,
+    Message,
+    PlatformPolicy,
+    Run,
+)
 from sending import credits, partitions
 from sending.identity import identify, lower_bound
 from sending.models import (
@@ -22,13 +30,16 @@ from sending.models import (
     CreditEntry,
     CreditHold,
     Departure,
+    ProviderAccount,
     QueuedText,
     Sender,
+    SenderShift,
     SentLog,
     State,
     StatusLookup,
     TestNumber,
     TestRequest,
+    UnknownCode,
 )
 from subscribers import consent, upsert
 from subscribers.models import (
@@ -86,6 +97,8 @@ def installation() -> Rows:
         ),
         PlatformPolicy: policy.platform(),
         LegalWindow: LegalWindow.objects.first(),
+        UnknownCode: UnknownCode.objects.create(gateway="twilio", source="answer", code="99999"),
+        LegalWindowEvent: LegalWindowEvent.objects.last(),
     }
 
 
@@ -114,15 +127,24 @@ def _people(workspace: Workspace, brand: Brand, mark: str, number: int, now: dt.
 
 def _campaign(brand: Brand, mark: str, now: dt.datetime) -> Rows:
     campaign = Campaign.objects.create(brand=brand, name=mark)
+    account = ProviderAccount.objects.create(
+        workspace=brand.workspace, gateway="lime", name=f"{mark} account"
+    )
+    sender = Sender.objects.create(
+        brand=brand,
+        gateway="lime",
+        address=mark,
+        account=account,
+        credentials={"user": mark, "api_id": f"{mark} secret"},
+    )
     return {
         Campaign: campaign,
         Message: Message.objects.create(campaign=campaign, body=f"{mark}: hello"),
         Run: Run.objects.create(campaign=campaign, brand=brand, started_at=now),
-        Sender: Sender.objects.create(
-            brand=brand,
-            gateway="lime",
-            address=mark,
-            credentials={"user": mark, "api_id": f"{mark} secret"},
+        ProviderAccount: account,
+        Sender: sender,
+        SenderShift: SenderShift.objects.create(
+            sender=sender, from_share=100, to_share=0, reason=f"{mark}: nobody answered"
         ),
     }
 

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import connection, connections, transaction
 
 from campaigns import lifecycle, policy
-from campaigns.models import Campaign, LegalWindow, Message, Run
+from campaigns.models import Campaign, LegalWindow, LegalWindowEvent, Message, Run
 from config.demo.world import shift_to_afternoon
 from sending import gate, planning, queues
 from sending.gate import Departing
@@ -204,13 +204,14 @@ def assert_books_balance() -> None:
 
 
 def empty_tables() -> None:
-    """Empty the users' and those tables of our apps that hold rows, except the law's."""
+    """Empty the users' and those tables of our apps that hold rows, except the law's and its trail."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT oid::regclass::text FROM pg_class"
             " WHERE relkind IN ('r', 'p') AND NOT relispartition"
-            " AND relname ~ '^(subscribers|campaigns|sending|tracking|auth_user)' AND relname <> %s",
-            [LegalWindow._meta.db_table],
+            " AND relname ~ '^(subscribers|campaigns|sending|tracking|auth_user)'"
+            " AND relname <> ALL(%s)",
+            [[LegalWindow._meta.db_table, LegalWindowEvent._meta.db_table]],
         )
         tables = [row[0] for row in cursor.fetchall()]
         looks = [f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in tables]

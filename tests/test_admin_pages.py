@@ -323,7 +323,12 @@ def test_a_campaigns_progress_adds_up(client: Client, rows: admin_rows.Rows) -> 
 def test_a_new_key_is_shown_once_and_works(client: Client, rows: admin_rows.Rows) -> None:
     answer = client.post(
         page(ApiKey, "add"),
-        {"name": "shop", "workspace": rows[Workspace].pk, "brands": [rows[Brand].pk]},
+        {
+            "name": "shop",
+            "workspace": rows[Workspace].pk,
+            "brands": [rows[Brand].pk],
+            "scopes": ["read", "send"],
+        },
         follow=True,
     )
 
@@ -331,6 +336,7 @@ def test_a_new_key_is_shown_once_and_works(client: Client, rows: admin_rows.Rows
     assert key
     assert ApiKey.objects.get_from_key(key[1]).name == "shop"
     assert list(ApiKey.objects.get(name="shop").brands.all()) == [rows[Brand]]
+    assert ApiKey.objects.get(name="shop").scopes == ["read", "send"]
     assert key[1] not in client.get(page(ApiKey, "changelist")).content.decode()
 
 
@@ -341,7 +347,12 @@ def test_a_key_does_not_cover_a_brand_of_another_workspace(
 
     client.post(
         page(ApiKey, "add"),
-        {"name": "shop", "workspace": rows[Workspace].pk, "brands": [other[Brand].pk]},
+        {
+            "name": "shop",
+            "workspace": rows[Workspace].pk,
+            "brands": [other[Brand].pk],
+            "scopes": ["read"],
+        },
     )
 
     assert not ApiKey.objects.filter(name="shop").exists()

@@ -14,7 +14,7 @@ import pytest
 
 from campaigns import policy
 from config.demo import books
-from sending import evergreen, partitions, queues
+from sending import evergreen, limits, partitions, queues
 from sending.models import Sender
 from subscribers.models import Brand
 from tests import sending_world as world
@@ -41,6 +41,7 @@ def installed(transactional_db: None) -> Iterator[None]:
     partitions.ensure_ahead()
     queues.valkey().flushdb()
     evergreen._admitted_at.clear()
+    limits._blocks.clear()
     yield
     if queues._pool is not None:
         queues._pool.disconnect()

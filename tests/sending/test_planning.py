@@ -1,6 +1,7 @@
 """Planning a broadcast: everybody of the audience, each once, with the reason where nothing is sent."""
 
 import datetime as dt
+import time
 from collections import Counter
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
@@ -49,6 +50,39 @@ def test_everybody_of_the_audience_is_planned_once(brand: Brand, small_chunks: N
     assert set(SentLog.objects.values_list("id", flat=True)) == {
         identify(run.started_at, "run", run.pk, one.pk) for one in people
     }
+
+
+def test_a_chunk_that_somebody_else_planned_meanwhile_is_prepared_anew(
+    brand: Brand, small_chunks: None
+) -> None:
+    people = world.make_people(brand, 25)
+    run = begun(brand)
+    chunk = planning.prepare(run, after=0)
+    planning.plan_chunk(run)
+
+    assert planning.plan_chunk(run, chunk) == 10
+
+    assert SentLog.objects.count() == 20
+    assert Run.objects.get().cursor == people[19].pk
+
+
+def test_preparing_ahead_leaves_no_connection_behind(brand: Brand, small_chunks: None) -> None:
+    world.make_people(brand, 25)
+    before = connections_to_the_database()
+
+    run = world.plan(world.make_campaign(brand))
+
+    assert run.audience == 25
+    until = time.monotonic() + 10  # a server process ends a moment after its connection
+    while connections_to_the_database() > before and time.monotonic() < until:
+        time.sleep(0.05)
+    assert connections_to_the_database() == before
+
+
+def connections_to_the_database() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return cursor.fetchone()[0]
 
 
 def test_a_planner_that_is_killed_goes_on_where_it_was(brand: Brand, small_chunks: None) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from campaigns.models import BrandPolicy
 from sending.models import CreditAccount, CreditEntry, DailyTotal, EvergreenTurn, TestNumber
 from subscribers import tenancy
-from subscribers.models import ApiKey, Brand, Membership, Subscriber, Workspace
+from subscribers.models import ApiKey, Brand, FirstAnswer, Membership, Subscriber, Workspace
 from tests import admin_rows
 from tests.subscribers.conftest import make_brand, make_key
 
@@ -27,7 +27,10 @@ BEHIND_NO_WALL = {
     "sending.ProviderMessage",  # found by provider id and sender, from a receipt's own address
 }
 # What is of a workspace and of none of its brands.
-OF_NO_BRAND = {Workspace, Membership, ApiKey, Subscriber, CreditAccount, CreditEntry, TestNumber}
+OF_NO_BRAND = {
+    *(Workspace, Membership, ApiKey, FirstAnswer, Subscriber),
+    *(CreditAccount, CreditEntry, TestNumber),
+}
 
 tenant_models = [
     model
@@ -39,7 +42,11 @@ tenant_models = [
 def rows_of_a_tenant(mark: str, number: int) -> admin_rows.Rows:
     rows = admin_rows.tenant(mark, number)
     turn = {"brand": rows[Brand], "subscriber": rows[Subscriber], "next_at": timezone.now()}
-    return {EvergreenTurn: EvergreenTurn.objects.create(**turn)} | rows
+    answered = {"given": mark, "request": b"", "status": 200, "body": b""}
+    return {
+        EvergreenTurn: EvergreenTurn.objects.create(**turn),
+        FirstAnswer: FirstAnswer.objects.create(key=rows[ApiKey], **answered),
+    } | rows
 
 
 @pytest.fixture

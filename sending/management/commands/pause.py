@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from campaigns import history
 from campaigns.lifecycle import NotAllowed
 from sending import switching
 
@@ -18,7 +19,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, reason: str, **options: Any) -> None:
         try:
             what = switching.named(**{name: options[name] for name in TARGETS})
-            self.stdout.write(switching.pause(what, reason=reason))
+            with history.by("manage.py pause"):
+                self.stdout.write(switching.pause(what, reason=reason))
         except (LookupError, NotAllowed) as error:
             raise CommandError(str(error)) from None
 

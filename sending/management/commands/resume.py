@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from campaigns import history
 from campaigns.lifecycle import NotAllowed
 from sending import switching
 from sending.management.commands.pause import TARGETS, add_target
@@ -18,6 +19,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             what = switching.named(**{name: options[name] for name in TARGETS})
-            self.stdout.write(switching.resume(what))
+            with history.by("manage.py resume"):
+                self.stdout.write(switching.resume(what))
         except (LookupError, NotAllowed) as error:
             raise CommandError(str(error)) from None

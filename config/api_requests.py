@@ -1,0 +1,86 @@
+"""What happens to every API request around its view: the key's quota, and POSTs that happen once."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from rest_framework.exceptions import AuthenticationFailed
+
+from config import envelope
+from subscribers import clock, idempotency, throttling
+from subscribers.key_models import ApiKey
+from subscribers.tenancy import ApiKeyAuthentication
+
+TOO_OFTEN = "Your key's requests of this minute are used up; try again in {} seconds."
+
+
+class ApiMiddleware:
+    """Wraps the views below /api/. A request without a valid key goes on: the view refuses it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        quota: throttling.Quota | None = getattr(request, "quota", None)
+        if quota:
+            for name, value in quota.headers().items():
+                response.headers[name] = value
+        return response
+
+    def process_view(
+        self, request: HttpRequest, view: Any, arguments: Any, named: dict[str, Any]
+    ) -> HttpResponse | None:
+        if not request.path.startswith("/api/"):
+            return None
+        try:
+            return self._admit(request, view, lambda: view(request, *arguments, **named))
+        except envelope.UNAVAILABLE:
+            told = envelope.body(envelope.SENTENCES["unavailable"], "unavailable")
+            return JsonResponse(told, status=503, headers={"Retry-After": "5"})
+
+    def _admit(
+        self, request: HttpRequest, view: Any, run: Callable[[], HttpResponse]
+    ) -> HttpResponse | None:
+        key = _key_of(request)
+        if key is None:
+            return None
+        request.api_key = key  # type: ignore[attr-defined]
+        key.used(clock.now())
+        policy = getattr(getattr(view, "cls", None), "rate_policy", throttling.DEFAULT)
+        quota = throttling.count(key, policy)
+        request.quota = quota  # type: ignore[attr-defined]
+        if quota and quota.refused:
+            sentence = TOO_OFTEN.format(quota.resets_in)
+            return JsonResponse(envelope.body(sentence, "throttled"), status=429)
+        given = request.headers.get(idempotency.HEADER)
+        if request.method != "POST" or given is None:
+            return None
+        return _once(request, key, given, run)
+
+
+def _key_of(request: HttpRequest) -> ApiKey | None:
+    try:
+        found = ApiKeyAuthentication().authenticate(request)  # type: ignore[arg-type]
+    except AuthenticationFailed:
+        return None
+    return found[1] if found else None
+
+
+def _once(
+    request: HttpRequest, key: ApiKey, given: str, view: Callable[[], HttpResponse]
+) -> HttpResponse:
+    def answer() -> HttpResponse:
+        response = view()
+        render = getattr(response, "render", None)
+        return render() if callable(render) else response
+
+    try:
+        return idempotency.once(request, key, given, answer)
+    except idempotency.Refused as refused:
+        headers = {"Retry-After": "1"} if refused.status == 409 else {}
+        told = envelope.body(refused.sentence, refused.code)
+        return JsonResponse(told, status=refused.status, headers=headers)
+    except RequestDataTooBig:
+        return JsonResponse(envelope.body(envelope.SENTENCES["too_large"], "too_large"), status=413)
