@@ -39,6 +39,7 @@ class Reason(StrEnum):
     SUPPRESSED = "suppressed"
     UNREACHABLE = "unreachable"
     NOT_ENGAGED = "not_engaged"
+    NOT_IN_SEGMENT = "not_in_segment"
     WEEKLY_CAP = "weekly_cap"
     DAILY_LIMIT = "daily_limit"
     LEGAL_CAP = "legal_cap"
@@ -59,6 +60,7 @@ REASON_TEXT = {
     Reason.SUPPRESSED: "The number is suppressed",
     Reason.UNREACHABLE: "The number cannot receive texts",
     Reason.NOT_ENGAGED: "Has not engaged within the brand's window",
+    Reason.NOT_IN_SEGMENT: "Is not in the campaign's segment, or is left out of it",
     Reason.WEEKLY_CAP: "Has had this campaign's texts for the week",
     Reason.DAILY_LIMIT: "Has had the brand's texts for the day",
     Reason.LEGAL_CAP: "Has had what the law allows in 24 hours",
@@ -95,6 +97,8 @@ class Facts:
     last_engagement: dt.datetime | None = None
     brand_sent: Sequence[dt.datetime] = ()  # the brand's texts of the last 24 hours
     campaign_sent: Sequence[dt.datetime] = ()  # the campaign's texts of the last 7 days
+    # In the campaign's segment and in none of its exclusions; None: that could not be found out.
+    in_segment: bool | None = True
     is_test_number: bool = False  # the workspace says that the number is its own
 
 
@@ -261,6 +265,12 @@ def _engaged(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
     return None
 
 
+def _in_segment(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    if facts.in_segment:
+        return None
+    return _SKIPPED[Reason.ERROR if facts.in_segment is None else Reason.NOT_IN_SEGMENT]
+
+
 def _weekly_cap(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
     return _capped(Reason.WEEKLY_CAP, facts.campaign_sent, policy.weekly_cap, WEEK, now)
 
@@ -357,6 +367,7 @@ RULES: dict[Purpose, tuple[Rule, ...]] = {
         _NOT_SUPPRESSED,
         _REACHABLE,
         Rule("Has engaged within the brand's window", _engaged),
+        Rule("Is in the campaign's segment and not left out of it", _in_segment),
         Rule("May get another text of this campaign this week", _weekly_cap),
         Rule("May get another text of the brand today", _daily_limit),
         Rule("The law allows another text within 24 hours", _legal_cap),

@@ -5,7 +5,9 @@ import datetime as dt
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from campaigns import audience
 from campaigns.models import Campaign
+from subscribers import segments
 
 Status = Campaign.Status
 
@@ -38,6 +40,7 @@ def launch(campaign: Campaign, *, now: dt.datetime) -> None:
     if not campaign.messages.filter(weight__gt=0).exists():
         raise NotAllowed("This campaign has no message; add one before launching it.")
     if campaign.status == Status.DRAFT:
+        _refuse_unreadable_audience(campaign, now)
         for check in settings.LAUNCH_CHECKS:
             import_string(check)(campaign)
     starts_at = campaign.starts_at or now
@@ -47,6 +50,13 @@ def launch(campaign: Campaign, *, now: dt.datetime) -> None:
     campaign.refresh_from_db()
     if not changed and campaign.launched_at is None:
         raise NotAllowed(f"A {campaign.get_status_display().lower()} campaign cannot be launched.")
+
+
+def _refuse_unreadable_audience(campaign: Campaign, now: dt.datetime) -> None:
+    try:
+        audience.condition(campaign, now=now)
+    except segments.Invalid as error:
+        raise NotAllowed(f"Its segment cannot be read. {error}") from None
 
 
 def begin(campaign: Campaign) -> bool:

@@ -14,6 +14,7 @@ from django.db.models.lookups import GreaterThan
 from campaigns import history
 from campaigns.schedule import parse_span
 from subscribers.models import Brand
+from subscribers.segment_models import ManualList, Segment
 from subscribers.tenancy import TenantManager
 
 
@@ -50,6 +51,20 @@ class Campaign(models.Model):
         default=1,
         validators=[MinValueValidator(1)],
         help_text="Texts of this campaign that one person may get in 7 days.",
+    )
+    segment = models.ForeignKey(
+        Segment,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="campaigns",
+        help_text="Who gets it. Empty: everybody who is opted in to the brand.",
+    )
+    exclude_segments = models.ManyToManyField(
+        Segment, blank=True, related_name="excluded_from", help_text="Nobody in these gets it."
+    )
+    exclude_lists = models.ManyToManyField(
+        ManualList, blank=True, related_name="excluded_from", help_text="Nobody on these gets it."
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     launched_at = models.DateTimeField(null=True, editable=False)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from campaigns import content, lifecycle
+from campaigns import audience, content, lifecycle
 from campaigns.models import Campaign, Message
 from sending.models import CreditAccount, CreditHold
+from subscribers import clock, segments
 from subscribers.models import Brand
 
 STEPS, EACH = 20, 10  # where along the audience a sample is taken, and how many people there
@@ -23,16 +24,16 @@ class Estimate:
 
 
 def of_campaign(campaign: Campaign) -> Estimate:
-    """A broadcast: everybody who is opted in; an evergreen pool: one text, as it has no end.
+    """A broadcast: everybody of its audience who is opted in; an evergreen pool: one text, as it has no end.
 
     Exact where the messages say the same to everybody; else by 200 people from all over the
     audience. Who turns out to be unreachable or over a cap costs nothing in the end, so the
     estimate is rather too high than too low. 100,000 people take some 20 ms.
     """
     messages = list(campaign.messages.filter(weight__gt=0))
-    audience = 1 if campaign.kind == Campaign.Kind.EVERGREEN else _audience(campaign.brand)
+    people = 1 if campaign.kind == Campaign.Kind.EVERGREEN else _audience(campaign)
     each = _segments_each(campaign.brand, messages)
-    return Estimate(audience, math.ceil(audience * each - 1e-9))
+    return Estimate(people, math.ceil(people * each - 1e-9))
 
 
 def missing(campaign: Campaign) -> tuple[int, Estimate | None]:
@@ -82,14 +83,11 @@ def _promised(account: CreditAccount, but: Campaign) -> int:
     return sum(max(0, of_campaign(one).credits - reserved.get(one.pk, 0)) for one in campaigns)
 
 
-def _audience(brand: Brand) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM subscribers_subscription"
-            " WHERE brand_id = %s AND status = 'opted_in'",
-            [brand.pk],
-        )
-        return cursor.fetchone()[0]
+def _audience(campaign: Campaign) -> int:
+    try:
+        return audience.count(campaign, now=clock.now() + campaign.brand.clock_shift)
+    except segments.Invalid:
+        return 0  # nobody gets a text: planning pauses it
 
 
 def _segments_each(brand: Brand, messages: Sequence[Message]) -> float:

@@ -1,4 +1,7 @@
-"""What a decision needs to know of many people: two queries, whatever their number."""
+"""What a decision needs to know of many people: three queries, whatever their number.
+
+Campaigns with a segment or exclusions need a handful more (`campaigns.audience`).
+"""
 
 import datetime as dt
 from collections import defaultdict
@@ -8,6 +11,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from campaigns import audience
 from campaigns.eligibility import DAY, WEEK, Facts
 from campaigns.models import Campaign
 from sending import arrays
@@ -20,6 +24,7 @@ LONGEST_WAIT = dt.timedelta(hours=48)
 
 
 _NOTHING: Mapping[int, list[dt.datetime]] = {}
+_NOWHERE: dict[int, bool | None] = {}
 
 
 @dataclass(slots=True)
@@ -32,14 +37,19 @@ class Person:
     facts: Facts  # without the campaign's texts: see `for_campaign`. People who are alike share it
     by_campaign: Mapping[int, list[dt.datetime]] = field(default_factory=lambda: _NOTHING)
     departing: tuple[tuple[int | None, dt.datetime], ...] = ()
+    # Campaigns that are not for this person: False, or None where that could not be found out.
+    outside: dict[int, bool | None] = field(default_factory=lambda: _NOWHERE)
 
     def for_campaign(self, campaign_id: int | None) -> Facts:
-        """The facts with this campaign's texts of the last 7 days."""
+        """The facts with this campaign's texts of the last 7 days, and whether it is for them."""
+        known = self.facts
+        if campaign_id in self.outside:
+            known = replace(known, in_segment=self.outside[campaign_id])
         if not self.by_campaign and not self.departing:
-            return self.facts
+            return known
         sent = self.by_campaign.get(campaign_id, []) if campaign_id else []
         return replace(
-            self.facts,
+            known,
             brand_sent=[*self.facts.brand_sent, *(moment for _, moment in self.departing)],
             campaign_sent=[*sent, *(at for of, at in self.departing if of == campaign_id)],
         )
@@ -81,6 +91,11 @@ def gather(
         person = people[pk] = Person(pk, phone, fields, known)
         if pk in sent:
             _tell(person, sent[pk], brand.clock_shift)
+    inside = audience.membership(brand, campaigns, people, now=now + brand.clock_shift)
+    for campaign_id, members in inside.items():
+        for pk in people if members is None else people.keys() - members:
+            answer = None if members is None else False
+            people[pk].outside = {**people[pk].outside, campaign_id: answer}
     return people
 
 

@@ -20,7 +20,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from campaigns import content, lifecycle, policy, runs
+from campaigns import audience, content, lifecycle, policy, runs
 from campaigns.eligibility import Action, Decision, Facts, Policy, Purpose, Reason, decide
 from campaigns.models import Campaign, Message, Run
 from sending import costs, credits, facts, outcomes, queues
@@ -28,7 +28,7 @@ from sending.facts import Person
 from sending.identity import identify, namer
 from sending.models import QueuedText, State
 from sending.outcomes import NewText
-from subscribers import clock
+from subscribers import clock, segments
 
 log = structlog.get_logger("carillon.planning")
 
@@ -63,13 +63,16 @@ def _plan_a_part(campaign: Campaign, ahead: Ahead) -> int | None:
     run = runs.open_broadcast(campaign, now=clock.now())
     if run.planned_at is not None:
         return None
-    chunk = ahead.take(run)
-    if len(chunk.texts) == CHUNK:
-        ahead.begin(run, after=chunk.cursor)
     try:
+        chunk = ahead.take(run)
+        if len(chunk.texts) == CHUNK:
+            ahead.begin(run, after=chunk.cursor)
         new = plan_chunk(run, chunk)
     except credits.Short as short:
         pause_for_want_of_credits(campaign, short)
+        return None
+    except segments.Invalid as invalid:
+        _pause_for_want_of_a_segment(campaign, invalid)
         return None
     if new:
         with contextlib.suppress(redis.RedisError):  # the ticker rings again
@@ -120,6 +123,13 @@ def pause_for_want_of_credits(campaign: Campaign, short: credits.Short) -> None:
         log.warning("campaign_without_credits", campaign=campaign.pk, missing=short.missing)
 
 
+def _pause_for_want_of_a_segment(campaign: Campaign, invalid: segments.Invalid) -> None:
+    """Its segment can no longer be read: a person must look."""
+    with contextlib.suppress(lifecycle.NotAllowed):
+        lifecycle.pause(campaign, f"Its segment cannot be read. {invalid}"[:200])
+        log.warning("campaign_without_segment", campaign=campaign.pk)
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """The texts of the next people of a run, decided and written, that the log does not hold yet."""
@@ -150,12 +160,13 @@ def plan_chunk(run: Run, chunk: Chunk | None = None) -> int:
 def prepare(run: Run, *, after: int) -> Chunk:
     """Decide and write the texts of the next people behind a cursor; changes nothing.
 
-    What happens to them until they are planned, and after, is the gate's to see.
+    What happens to them until they are planned, and after, is the gate's to see. Raises
+    segments.Invalid where the campaign's segment cannot be read.
     """
     run = Run.objects.select_related("campaign", "brand").get(pk=run.pk)
     run.cursor = after
     now = clock.now()
-    ids = _next_people(run)
+    ids = _next_people(run, now=now + run.brand.clock_shift)
     if not ids:
         return Chunk(after, after, ())
     rules = policy.build(run.brand, run.campaign, platform_remaining=1, today=now.date())
@@ -209,14 +220,28 @@ class Ahead:
             self._took = time.monotonic() - began
 
 
-def _next_people(run: Run) -> list[int]:
+def _next_people(run: Run, *, now: dt.datetime) -> list[int]:
+    """The next subscribers of the campaign's audience, whatever their subscription says.
+
+    `now`: the brand's clock.
+    """
+    found = audience.condition(run.campaign, now=now)
+    text, parameters = _NEXT, [run.brand_id, run.cursor]
+    if found is not None:
+        text = _NEXT_OF_AUDIENCE.format(found.text)
+        parameters += found.parameters
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT subscriber_id FROM subscribers_subscription"
-            " WHERE brand_id = %s AND subscriber_id > %s ORDER BY subscriber_id LIMIT %s",
-            [run.brand_id, run.cursor, CHUNK],
-        )
+        cursor.execute(f"{text} ORDER BY own.subscriber_id LIMIT %s", [*parameters, CHUNK])
         return [row[0] for row in cursor.fetchall()]
+
+
+_NEXT = """
+    SELECT own.subscriber_id FROM subscribers_subscription AS own
+    WHERE own.brand_id = %s AND own.subscriber_id > %s"""
+_NEXT_OF_AUDIENCE = """
+    SELECT own.subscriber_id FROM subscribers_subscription AS own
+    JOIN subscribers_subscriber AS person ON person.id = own.subscriber_id
+    WHERE own.brand_id = %s AND own.subscriber_id > %s AND {}"""
 
 
 class Judge:

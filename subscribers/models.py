@@ -15,6 +15,11 @@ from django.db.models.functions import Now
 from subscribers.key_models import ApiKey, FirstAnswer  # noqa: F401 - here Django finds them
 from subscribers.phones import mask
 from subscribers.secrets import EncryptedJSONField, phone_hash
+from subscribers.segment_models import (  # noqa: F401 - here Django finds them
+    ManualList,
+    ManualListMember,
+    Segment,
+)
 from subscribers.tenancy import TenantManager
 
 if TYPE_CHECKING:

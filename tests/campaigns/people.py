@@ -84,6 +84,7 @@ PERSONS = st.builds(
     last_engagement=st.none() | MOMENTS,
     brand_sent=SENT,
     campaign_sent=SENT,
+    in_segment=st.sampled_from([True] * 6 + [False, None]),
 )
 POLICIES = st.builds(
     policy,

@@ -36,7 +36,7 @@ STRICT = {"US": Law(hours("08:00-21:00"), 1), "DEFAULT_SAFE": LAWS["DEFAULT_SAFE
 SWITCHES = (Reason.PLATFORM_OFF, Reason.BRAND_OFF, Reason.CAMPAIGN_PAUSED)
 ABOUT_THE_PERSON = (
     *(Reason.OPTED_OUT, Reason.NOT_OPTED_IN, Reason.SUPPRESSED),
-    *(Reason.UNREACHABLE, Reason.NOT_ENGAGED),
+    *(Reason.UNREACHABLE, Reason.NOT_ENGAGED, Reason.NOT_IN_SEGMENT),
 )
 
 # Each rule with the smallest change that breaks it, in the order of design.md.
@@ -49,6 +49,7 @@ RULES: list[tuple[Reason, dict[str, object], dict[str, object]]] = [
     (Reason.SUPPRESSED, {"suppressed": True}, {}),
     (Reason.UNREACHABLE, {"number_kind": "landline"}, {}),
     (Reason.NOT_ENGAGED, {"last_engagement": None}, {"engagement": dt.timedelta(days=30)}),
+    (Reason.NOT_IN_SEGMENT, {"in_segment": False}, {}),
     (Reason.WEEKLY_CAP, {"campaign_sent": (NOW - HOUR,)}, {"weekly_cap": 1}),
     (Reason.DAILY_LIMIT, {"brand_sent": (NOW - HOUR,)}, {"daily_limit": 1}),
     (Reason.LEGAL_CAP, {"brand_sent": (NOW - HOUR,)}, {"laws": STRICT}),
@@ -335,3 +336,7 @@ def test_a_message_that_cannot_be_written_is_passed_over_with_its_reason(body: s
 
 def test_the_periods_of_the_caps_are_a_day_and_a_week() -> None:
     assert (eligibility.DAY, eligibility.WEEK) == (DAY, WEEK)
+
+
+def test_nobody_gets_a_text_where_the_segment_cannot_be_read():
+    assert decide(facts(in_segment=None), policy(), NOW) == Decision(Action.SKIP, Reason.ERROR)
