@@ -12,6 +12,7 @@ from subscribers import clock, idempotency, throttling
 from subscribers.key_models import ApiKey
 from subscribers.tenancy import ApiKeyAuthentication
 
+MOST_BYTES = 2 * 1024 * 1024  # of a body, where the view sets no other limit (`most_bytes`)
 TOO_OFTEN = "Your key's requests of this minute are used up; try again in {} seconds."
 
 
@@ -43,12 +44,16 @@ class ApiMiddleware:
     def _admit(
         self, request: HttpRequest, view: Any, run: Callable[[], HttpResponse]
     ) -> HttpResponse | None:
+        view_class = getattr(view, "cls", None)
+        refused = _body_refused(request, getattr(view_class, "most_bytes", MOST_BYTES))
+        if refused:
+            return refused
         key = _key_of(request)
         if key is None:
             return None
         request.api_key = key  # type: ignore[attr-defined]
         key.used(clock.now())
-        policy = getattr(getattr(view, "cls", None), "rate_policy", throttling.DEFAULT)
+        policy = getattr(view_class, "rate_policy", throttling.DEFAULT)
         quota = throttling.count(key, policy)
         request.quota = quota  # type: ignore[attr-defined]
         if quota and quota.refused:
@@ -58,6 +63,18 @@ class ApiMiddleware:
         if request.method != "POST" or given is None:
             return None
         return _once(request, key, given, run)
+
+
+def _body_refused(request: HttpRequest, most: int) -> HttpResponse | None:
+    """A body whose size is not told or too large: it would be read as none, or into memory."""
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not length and request.headers.get("Transfer-Encoding"):
+        told = envelope.body("Send the length of the body (Content-Length).", "length_required")
+        return JsonResponse(told, status=411)
+    if length.isdecimal() and int(length) > most:
+        told = envelope.body(envelope.SENTENCES["too_large"], "too_large")
+        return JsonResponse(told, status=413)
+    return None
 
 
 def _key_of(request: HttpRequest) -> ApiKey | None:

@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
+    path("api/", include("subscribers.api_bulk")),
     path("api/", include("subscribers.api")),
     path("api/", include("campaigns.api")),
     path("api/", include("sending.api")),
