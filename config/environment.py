@@ -70,6 +70,12 @@ def count(raw: str) -> int:
     return int(raw)
 
 
+def percent(raw: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", raw, re.ASCII) or not 1 <= int(raw) <= 100:
+        raise ValueError("use whole percent, from 1 to 100")
+    return int(raw)
+
+
 def names(raw: str) -> list[str]:
     return [part.strip() for part in raw.split(",") if part.strip()]
 

@@ -215,6 +215,8 @@ PROVIDER_URLS = {
 # leave room for two calls and the last record: `config.checks`.
 SENDING_LEASE_SECONDS = env.read("SENDING_LEASE_SECONDS", env.seconds, default=60.0)
 SENDING_CALL_TIMEOUT_SECONDS = env.read("SENDING_CALL_TIMEOUT_SECONDS", env.seconds, default=20.0)
+# A sender rests when so many of a minute's answers were errors or never came.
+SENDING_CIRCUIT_ERROR_PERCENT = env.read("SENDING_CIRCUIT_ERROR_PERCENT", env.percent, default=25)
 
 # What the ticker does, how often (seconds). A dotted path keeps the import rule: `sending` runs
 # the jobs of `tracking` without knowing them.
@@ -223,7 +225,9 @@ TICKER_JOBS = [
     ("sending.planning.plan_due", 1),
     ("sending.evergreen.tick_due", 1),
     ("sending.parking.follow_campaigns", 1),
-    ("sending.stranded.expire_stranded", 60),
+    ("sending.stranded.expire_stranded", 15),
+    ("sending.circuits.review", 2),
+    ("sending.circuits.review_receipts", 30),
     ("sending.queues.ring_due", 1),
     ("tracking.receipts.match_waiting", 2),
     ("sending.strain.brake", 5),

@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 from django.db import OperationalError, connection
 
-from sending import outcomes, refusals, senders
+from sending import outcomes, refusals, senders, tallies
 from sending.gate import Departing
 from sending.gateways import registry
 from sending.gateways.base import Account
@@ -25,6 +25,7 @@ from sending.gateways.transport import Transport
 from sending.models import Sender
 from sending.outcomes import Answered
 from sending.queues import LEASE
+from sending.tallies import Tally
 from sending.wire import CALL_TIMEOUT, Batch, Flight, Wire
 from subscribers.models import Brand
 
@@ -106,6 +107,8 @@ class Pipeline:
             self._write_down()
         if due:
             self._written = time.monotonic()
+            counted, self._wire.tally = self._wire.tally, Tally()
+            tallies.note(counted)
 
     def _write_down(self) -> None:
         waiting = self._wire.answers

@@ -8,7 +8,7 @@ from django.db import connection
 
 from campaigns import policy
 from campaigns.models import BrandPolicy, PlatformPolicy
-from sending import accounts, limits, queues
+from sending import accounts, circuits, limits, queues
 from sending.models import Departure, QueuedText, Sender
 from subscribers.models import Brand
 
@@ -72,7 +72,7 @@ def held_back_by(brand: Brand) -> list[str]:
                 )
     except redis.RedisError:
         reasons.append("Valkey cannot be reached: nothing is sent until it is back.")
-    return reasons + accounts.held_back_by(brand)
+    return reasons + accounts.held_back_by(brand) + circuits.held_back_by(brand)
 
 
 def _why(rules: PlatformPolicy | BrandPolicy) -> str:

@@ -16,6 +16,7 @@ from django.conf import settings
 
 from sending.gateways.base import Call, Gateway, NoAnswer, Outcome, without_answer
 from sending.gateways.transport import Transport
+from sending.tallies import Tally
 from subscribers.models import Brand
 
 MOST_IN_FLIGHT = 1000  # calls of one process; each sender has its own, lower limit
@@ -48,6 +49,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.closed = False
+        self.tally = Tally()  # replaced when it is noted; a call may then be counted by nobody
         self.landed: Counter[int] = Counter()  # texts whose call has ended, by sender
         self.answers: deque[tuple[Batch, Outcome]] = deque()
         self.news = threading.Event()
@@ -74,6 +76,7 @@ class Wire:
             else:
                 told = flight.gateway.read(call, answer)
             self.answers.extend((flight.batch, outcome) for outcome in told)
+            self.tally.add(flight.sender_id, told)
             self.landed[flight.sender_id] += len(call.texts)
             if len(self.answers) >= MUCH_NEWS:
                 self.news.set()

@@ -77,6 +77,8 @@ class Installation:
             "LOG_LEVEL": "WARNING",
             "SENDING_LEASE_SECONDS": str(LEASE),
             "SENDING_CALL_TIMEOUT_SECONDS": str(CALL_TIMEOUT),
+            # The carrier errs on purpose, and its texts have to be sent all the same.
+            "SENDING_CIRCUIT_ERROR_PERCENT": "100",
         }
 
     def close(self) -> None:
