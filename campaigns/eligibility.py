@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from campaigns.schedule import STOP_BEFORE_END, Hours, Window, windows
+from campaigns.reasons import REASON_TEXT, Reason  # noqa: F401 - the words go with the decision
+from campaigns.schedule import STOP_BEFORE_END, AnyHours, Hours, Window, windows
 
 DAY = dt.timedelta(hours=24)
 WEEK = dt.timedelta(days=7)
@@ -25,51 +26,6 @@ class Action(StrEnum):
     SEND = "send"
     DEFER = "defer"
     SKIP = "skip"
-
-
-class Reason(StrEnum):
-    """Why. Stored in the log, shown to marketers: `REASON_TEXT` has the words."""
-
-    OK = "ok"
-    PLATFORM_OFF = "platform_off"
-    BRAND_OFF = "brand_off"
-    CAMPAIGN_PAUSED = "campaign_paused"
-    NOT_OPTED_IN = "not_opted_in"
-    OPTED_OUT = "opted_out"
-    SUPPRESSED = "suppressed"
-    UNREACHABLE = "unreachable"
-    NOT_ENGAGED = "not_engaged"
-    NOT_IN_SEGMENT = "not_in_segment"
-    WEEKLY_CAP = "weekly_cap"
-    DAILY_LIMIT = "daily_limit"
-    LEGAL_CAP = "legal_cap"
-    PLATFORM_CAP = "platform_cap"
-    OUTSIDE_HOURS = "outside_hours"
-    NO_HOURS = "no_hours"
-    BAD_CONTENT = "bad_content"
-    ERROR = "error"
-
-
-REASON_TEXT = {
-    Reason.OK: "May be sent",
-    Reason.PLATFORM_OFF: "Sending is switched off for the whole installation",
-    Reason.BRAND_OFF: "Sending is switched off for the brand",
-    Reason.CAMPAIGN_PAUSED: "The campaign is paused",
-    Reason.NOT_OPTED_IN: "Has not opted in to the brand",
-    Reason.OPTED_OUT: "Has opted out",
-    Reason.SUPPRESSED: "The number is suppressed",
-    Reason.UNREACHABLE: "The number cannot receive texts",
-    Reason.NOT_ENGAGED: "Has not engaged within the brand's window",
-    Reason.NOT_IN_SEGMENT: "Is not in the campaign's segment, or is left out of it",
-    Reason.WEEKLY_CAP: "Has had this campaign's texts for the week",
-    Reason.DAILY_LIMIT: "Has had the brand's texts for the day",
-    Reason.LEGAL_CAP: "Has had what the law allows in 24 hours",
-    Reason.PLATFORM_CAP: "The installation has sent its texts for the day",
-    Reason.OUTSIDE_HOURS: "Outside the hours of the brand or the law",
-    Reason.NO_HOURS: "No hour suits every place where the person may be",
-    Reason.BAD_CONTENT: "The message could not be written for this person",
-    Reason.ERROR: "The decision failed, so nothing was sent",
-}
 
 
 class Purpose(StrEnum):
@@ -99,6 +55,7 @@ class Facts:
     campaign_sent: Sequence[dt.datetime] = ()  # the campaign's texts of the last 7 days
     # In the campaign's segment and in none of its exclusions; None: that could not be found out.
     in_segment: bool | None = True
+    others_sent: Sequence[dt.datetime] = ()  # of the last 24 hours, by the workspace's other brands
     is_test_number: bool = False  # the workspace says that the number is its own
 
 
@@ -106,8 +63,9 @@ class Facts:
 class Law:
     """What one jurisdiction demands."""
 
-    hours: Hours
-    cap_per_24h: int | None
+    hours: AnyHours
+    cap_per_24h: int | None  # of a brand's texts to one person
+    workspace_cap: int | None = None  # of all brands' texts: where the law counts by subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +100,11 @@ class Policy:
             known = [cap for cap in caps if cap is not None]
             self._legal_caps[jurisdictions] = min(known, default=None)
         return self._legal_caps[jurisdictions]
+
+    def workspace_cap_for(self, jurisdictions: Sequence[str]) -> int | None:
+        """Texts that all brands together may send there in 24 hours; None: any number."""
+        caps = [law.workspace_cap for law in self.laws_for(jurisdictions)]
+        return min((cap for cap in caps if cap is not None), default=None)
 
     def windows_for(self, facts: Facts, now: dt.datetime) -> tuple[Window, ...]:
         """The person's windows, computed once per place and day for everybody there."""
@@ -280,8 +243,16 @@ def _daily_limit(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | N
 
 
 def _legal_cap(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    """The caps by subject count what all brands sent: nobody can tell the subjects of two brands of a
+    workspace apart, so they are taken to be the same. The brand's own texts the first look counts.
+    """
     cap = policy.legal_cap_for(facts.jurisdictions)
-    return _capped(Reason.LEGAL_CAP, facts.brand_sent, cap, DAY, now)
+    capped = _capped(Reason.LEGAL_CAP, facts.brand_sent, cap, DAY, now)
+    if capped or not facts.others_sent:
+        return capped
+    together = sorted([*facts.brand_sent, *facts.others_sent])
+    shared = policy.workspace_cap_for(facts.jurisdictions)
+    return _capped(Reason.LEGAL_CAP, together, shared, DAY, now)
 
 
 def _platform_cap(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:

@@ -15,7 +15,7 @@ ALLOWED: dict[Status, tuple[Status, ...]] = {
     Status.SCHEDULED: (Status.DRAFT,),
     Status.RUNNING: (Status.SCHEDULED,),
     Status.PAUSED: (Status.SCHEDULED, Status.RUNNING),
-    Status.WAITING: (Status.SCHEDULED,),
+    Status.WAITING: (Status.SCHEDULED, Status.RUNNING),
     Status.COMPLETED: (Status.RUNNING,),
     Status.CANCELLED: (
         Status.DRAFT,
@@ -65,7 +65,7 @@ def begin(campaign: Campaign) -> bool:
 
 
 def hold(campaign: Campaign, reason: str) -> bool:
-    """Its start was missed: a person must look before anything is sent."""
+    """Its start was missed, or it was interrupted for long: a person must look before it goes on."""
     return _move(campaign, Status.WAITING, reason)
 
 

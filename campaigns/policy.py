@@ -3,17 +3,23 @@
 import csv
 import datetime as dt
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from campaigns.eligibility import Law, Policy, Purpose
 from campaigns.models import BrandPolicy, Campaign, LegalWindow, PlatformPolicy
-from campaigns.schedule import Hours, Span, Window, parse_span
+from campaigns.schedule import AnyHours, ChangingHours, Hours, Span, Window, parse_span
 from subscribers.models import Brand
 
 SEND_WINDOWS = Path(__file__).parent / "data" / "send_windows.csv"
 MOST_BRAND_HOURS = 1000  # different opening hours whose windows are kept
 MOST_PLACES = 20_000  # different places and days whose windows are kept, for each of them
 EFFECTIVE_SINCE_EVER = dt.date(1970, 1, 1)
+ONE_DAY = dt.timedelta(days=1)
+DEFAULT_SAFE = "DEFAULT_SAFE"
+# A cap of any other scope, or of none, counts the texts of the whole workspace: that is stricter.
+PER_BRAND = LegalWindow.CapScope.BRAND
 
 
 def platform() -> PlatformPolicy:
@@ -56,7 +62,12 @@ def build(
 
 
 def laws(today: dt.date) -> dict[str, Law]:
-    """The law of each jurisdiction on a day: its latest row that has come into force."""
+    """The law of each jurisdiction around a day (UTC), as far as rows tell of it.
+
+    A row comes into force at midnight of its date wherever the person is: hours are looked up by
+    the local day, and on days on which it may be either side of midnight the stricter cap holds.
+    Before its first row a region is under its country's law, and a country under the safe default.
+    """
     return _in_force(today).laws
 
 
@@ -65,6 +76,7 @@ class _Rules:
     """The law's rows as read, what they mean, and the windows worked out from them so far."""
 
     rows: tuple[tuple[object, ...], ...]
+    today: dt.date
     laws: dict[str, Law]
     windows: dict[object, dict[object, tuple[Window, ...]]] = field(default_factory=dict)
 
@@ -87,29 +99,82 @@ def _in_force(today: dt.date) -> _Rules:
     Working out windows costs a hundred times more than reading forty rows.
     """
     global _rules  # noqa: PLW0603 - one memory a process
-    found = LegalWindow.objects.filter(effective_from__lte=today).order_by("effective_from", "pk")
     rows = tuple(
-        found.values_list(
-            "jurisdiction", "weekdays", "saturday", "sunday", "public_holidays", "cap_per_24h"
+        LegalWindow.objects.order_by("effective_from", "pk").values_list(
+            "effective_from",
+            *("jurisdiction", "weekdays", "saturday", "sunday", "public_holidays"),
+            *("cap_per_24h", "cap_scope"),
         )
     )
-    if _rules is None or _rules.rows != rows:
-        _rules = _Rules(rows, {str(row[0]): _law(row) for row in rows})
+    if _rules is None or _rules.rows != rows or _rules.today != today:
+        _rules = _Rules(rows, today, _read(rows, today))
     return _rules
 
 
-def _law(row: tuple[str, str, str, str, str, int | None]) -> Law:
-    jurisdiction, weekdays, saturday, sunday, holidays, cap = row
-    same = holidays == "same"
-    hours = Hours(
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One row: what a jurisdiction demands from a local day on."""
+
+    since: dt.date
+    hours: Hours
+    cap: int | None
+    scope: str
+
+
+def _read(rows: tuple[tuple[Any, ...], ...], today: dt.date) -> dict[str, Law]:
+    """What the rows mean around a day: the steps of each jurisdiction that may still matter."""
+    written: dict[str, list[_Step]] = {}
+    for since, jurisdiction, *columns, cap, scope in rows:
+        step = _Step(since, _hours(jurisdiction, *columns), cap, scope)
+        written.setdefault(jurisdiction, []).append(step)
+    laws = {}
+    for jurisdiction in written:
+        steps = _steps(jurisdiction, written)
+        # Windows are worked out from the local day before; it is yesterday where it is latest.
+        past = [step for step in steps if step.since <= today - 2 * ONE_DAY][-1:]
+        steps = past + [step for step in steps if step.since > today - 2 * ONE_DAY]
+        if steps[0].since <= today + ONE_DAY:
+            laws[jurisdiction] = _law(steps, today)
+    return laws
+
+
+def _steps(jurisdiction: str, written: dict[str, list[_Step]]) -> list[_Step]:
+    """A jurisdiction's rows, and before its first one those of what it falls under."""
+    own = written.get(jurisdiction, [])
+    if jurisdiction == DEFAULT_SAFE:
+        return own
+    above = jurisdiction.partition("-")[0] if "-" in jurisdiction else DEFAULT_SAFE
+    first = own[0].since if own else dt.date.max
+    return [step for step in _steps(above, written) if step.since < first] + own
+
+
+def _law(steps: list[_Step], today: dt.date) -> Law:
+    hours: AnyHours = steps[0].hours
+    if len(steps) > 1:
+        hours = ChangingHours(tuple((step.since, step.hours) for step in steps))
+    # Somewhere it is yesterday or tomorrow: all that may be in force, and the strictest of it.
+    bound = [
+        step
+        for step, later in pairwise([*steps, None])
+        if step.since <= today + ONE_DAY and (later is None or later.since > today - ONE_DAY)
+    ]
+    caps = [step.cap for step in bound if step.cap is not None]
+    shared = [one.cap for one in bound if one.cap is not None and one.scope != PER_BRAND]
+    return Law(hours, min(caps, default=None), min(shared, default=None))
+
+
+def _hours(
+    jurisdiction: str, weekdays: str, saturday: str, sunday: str, public_holidays: str
+) -> Hours:
+    same = public_holidays == "same"
+    return Hours(
         jurisdiction,
         parse_span(weekdays),
         parse_span(saturday),
         parse_span(sunday),
-        None if same else parse_span(holidays),
+        None if same else parse_span(public_holidays),
         holiday_same=same,
     )
-    return Law(hours, cap)
 
 
 def load_send_windows(model: type[LegalWindow] = LegalWindow, path: Path = SEND_WINDOWS) -> int:

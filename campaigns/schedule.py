@@ -49,6 +49,24 @@ class Hours:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangingHours:
+    """Hours that a law replaces on a date, which begins at midnight wherever the person is."""
+
+    steps: tuple[tuple[dt.date, Hours], ...]  # (from this local day on, these hours), oldest first
+
+    def on(self, day: dt.date) -> Span | None:
+        """The span of one local day; before the first step there is none."""
+        found: Hours | None = None
+        for since, hours in self.steps:
+            if since <= day:
+                found = hours
+        return found.on(day) if found else None
+
+
+type AnyHours = Hours | ChangingHours
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """`start` <= t < `end`, in UTC."""
 
@@ -71,7 +89,7 @@ def parse_span(text: str) -> Span | None:
 
 
 def windows(
-    zones: Iterable[str], rules: Sequence[Hours], *, start: dt.datetime
+    zones: Iterable[str], rules: Sequence[AnyHours], *, start: dt.datetime
 ) -> tuple[Window, ...]:
     """The spans of time, in order, that all rules allow in all zones, from the day before `start`.
 
@@ -84,7 +102,7 @@ def windows(
     return tuple(common or ())
 
 
-def _in_zone(zone: str, rules: Sequence[Hours], start: dt.datetime) -> list[Window]:
+def _in_zone(zone: str, rules: Sequence[AnyHours], start: dt.datetime) -> list[Window]:
     clock = ZoneInfo(zone)
     first = start.astimezone(clock).date() - dt.timedelta(days=1)
     found = []

@@ -18,7 +18,7 @@ from campaigns.models import Campaign
 from campaigns.runs import whole_milliseconds
 from sending import credits
 from sending.differences import counted, sentence
-from sending.facts import LONGEST_WAIT
+from sending.facts import LOOK_BACK
 from sending.identity import lower_bound
 from sending.models import MAY_HAVE_ARRIVED
 from sending.reconciliation import CarrierLog, Reconciliation
@@ -153,7 +153,7 @@ def _days_that_differ(cursor: Any, since: dt.datetime | None) -> Iterator[str]:
     one that was refused for good (it was handed over); within a minute of midnight on either day."""
     now = clock.now()
     start = max(since or EVER, now - DAYS)
-    values = {"slack": MIDNIGHT, "start": start, "first": lower_bound(start - LONGEST_WAIT)}
+    values = {"slack": MIDNIGHT, "start": start, "first": lower_bound(start - LOOK_BACK)}
     cursor.execute(_DAYS, values)
     for day, said, least, most in cursor.fetchall():
         by_rows = f"{least:,}" if least == most else f"{least:,} to {most:,}"

@@ -7,20 +7,22 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from uuid import UUID
 
 from django.db import connection
 
 from campaigns import audience
 from campaigns.eligibility import DAY, WEEK, Facts
-from campaigns.models import Campaign
+from campaigns.models import LONGEST_LIFETIME, SLOWEST_PLANNING, Campaign
 from sending import arrays
 from sending.identity import lower_bound
 from sending.models import MAY_HAVE_ARRIVED
 from subscribers.models import Brand
 
-# A text may be sent this long after its id's time: how long it may wait, and a day to be safe.
-LONGEST_WAIT = dt.timedelta(hours=48)
+# A text is sent within this long of being planned, also when it is queued again; and it is planned
+# within a day of its id's time, except by the runs that `_slow` knows.
+LONGEST_WAIT = LONGEST_LIFETIME
+LOOK_BACK = SLOWEST_PLANNING + LONGEST_WAIT
+OTHERS = 0  # stands for the campaign of another brand's text
 
 
 _NOTHING: Mapping[int, list[dt.datetime]] = {}
@@ -118,26 +120,31 @@ def _tell(
 ) -> None:
     """Add what the person had lately, on the brand's clock."""
     brand_sent: list[dt.datetime] = []
-    by_campaign: dict[int, list[dt.datetime]] = {}
+    by_campaign: dict[int, list[dt.datetime]] = {OTHERS: []}
     for campaign_id, moment in sent:
-        of = by_campaign.setdefault(campaign_id, []) if campaign_id else brand_sent
+        of = brand_sent if campaign_id is None else by_campaign.setdefault(campaign_id, [])
         of.append(moment + shift)
-    person.facts = replace(person.facts, brand_sent=brand_sent)
+    others = by_campaign.pop(OTHERS)
+    person.facts = replace(person.facts, brand_sent=brand_sent, others_sent=others)
     person.by_campaign = by_campaign
 
 
 def _sent(
     brand: Brand, ids: str, campaigns: Collection[Campaign], now: dt.datetime
 ) -> dict[int, list[tuple[int | None, dt.datetime]]]:
-    """By subscriber: (None, instant) of the brand's last day, (campaign, instant) of its last week."""
+    """By subscriber: (None, instant) of the brand's last day, (OTHERS, instant) of the other brands'
+    of its workspace, (campaign, instant) of its last week."""
+    slow = _slow(brand, now)
     values = {
         "ids": ids,
         "brand": brand.pk,
+        "workspace": brand.workspace_id,
+        "sandbox": brand.sandbox,
         "day": now - DAY,
-        "day_ids": lower_bound(now - DAY - LONGEST_WAIT),
+        "day_ids": lower_bound(min(now - DAY - LOOK_BACK, slow)),
         "campaigns": [campaign.pk for campaign in campaigns],
         "week": now - WEEK,
-        "week_ids": _since(campaigns, now),
+        "week_ids": lower_bound(_since(campaigns, min(now - WEEK - LOOK_BACK, slow))),
         "states": [str(state) for state in MAY_HAVE_ARRIVED],
     }
     found: dict[int, list[tuple[int | None, dt.datetime]]] = defaultdict(list)
@@ -150,14 +157,23 @@ def _sent(
     return found
 
 
-def _since(campaigns: Collection[Campaign], now: dt.datetime) -> UUID:
-    """The least id that a text of these campaigns may have and count: none is older than its launch.
-
-    So a broadcast, which nobody has had before, reads nobody's week.
+def _since(campaigns: Collection[Campaign], week: dt.datetime) -> dt.datetime:
+    """The least time of an id that a text of these campaigns may have and count: `week`, but none is
+    older than its launch. So a broadcast, which nobody has had before, reads nobody's week.
     """
-    week = now - WEEK - LONGEST_WAIT
     launches = [campaign.launched_at or week for campaign in campaigns]
-    return lower_bound(max(week, min(launches, default=week)))
+    return max(week, min(launches, default=week))
+
+
+def _slow(brand: Brand, now: dt.datetime) -> dt.datetime:
+    """The start of the workspace's oldest run whose texts may count though their ids are older than
+    `LOOK_BACK` allows for: it was paused while it was planned. `now` where there is none.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SLOW, [SLOWEST_PLANNING, now - WEEK - LONGEST_WAIT, brand.workspace_id, brand.sandbox]
+        )
+        return cursor.fetchone()[0] or now
 
 
 # Places as words: an array is slower to read, and most people's are the same. The ids a second
@@ -175,10 +191,22 @@ _PEOPLE = """
         AND subscription.subscriber_id = ANY(%(ids)s::bigint[])
     WHERE person.id = ANY(%(ids)s::bigint[])"""
 
-# Sandbox, confirmation and other answers are outside the caps: only campaign texts count.
-_DAY = """
-    SELECT subscriber_id, NULL::bigint, sent_at FROM sending_sentlog
-    WHERE subscriber_id = ANY(%(ids)s::bigint[]) AND id >= %(day_ids)s AND brand_id = %(brand)s
+# By the index of `Run.Meta`, whose condition this repeats.
+_SLOW = """
+    SELECT min(run.started_at) FROM campaigns_run AS run
+    WHERE (run.planned_at IS NULL OR run.planned_at - run.started_at > %s)
+      AND coalesce(run.planned_at, run.finished_at, 'infinity') > %s
+      AND run.brand_id IN (SELECT id FROM subscribers_brand
+                           WHERE workspace_id = %s AND sandbox = %s)"""
+
+# Confirmations, tests and other answers are outside the caps: only campaign texts count. A sandbox
+# brand's texts reach nobody: they count for sandbox brands alone.
+_DAY = f"""
+    SELECT subscriber_id, CASE WHEN brand_id = %(brand)s THEN NULL ELSE {OTHERS}::bigint END, sent_at
+    FROM sending_sentlog
+    WHERE subscriber_id = ANY(%(ids)s::bigint[]) AND id >= %(day_ids)s
+      AND brand_id = ANY(ARRAY(SELECT id FROM subscribers_brand
+                               WHERE workspace_id = %(workspace)s AND sandbox = %(sandbox)s))
       AND sent_at > %(day)s AND state = ANY(%(states)s) AND purpose = 'campaign'"""
 _WEEK = """
     SELECT subscriber_id, campaign_id, sent_at FROM sending_sentlog

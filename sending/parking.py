@@ -5,6 +5,7 @@ parked. Here they come back, cancelled campaigns are emptied and finished ones c
 """
 
 from django.db import connection
+from django.db.models import Q
 
 from campaigns import lifecycle, policy, runs
 from campaigns.models import Campaign, Run
@@ -14,6 +15,7 @@ from sending.models import QueuedText, SentLog, State
 from subscribers import clock
 
 MILLISECOND_IDS = 1 << 80  # ids of one millisecond
+RESTING = (Campaign.Status.PAUSED, Campaign.Status.WAITING)
 
 
 def follow_campaigns() -> None:
@@ -43,9 +45,10 @@ def empty_cancelled() -> int:
 def close_finished() -> None:
     """Finish runs of which nothing is in the queue or on its way, and with them broadcasts."""
     done = (
-        Run.objects.filter(finished_at=None, planned_at__isnull=False)
-        # A broadcast is completed with its run, and a paused one cannot be: it waits.
-        .exclude(campaign__kind=Campaign.Kind.BROADCAST, campaign__status=Campaign.Status.PAUSED)
+        Run.objects.filter(finished_at=None)
+        .filter(Q(planned_at__isnull=False) | Q(campaign__status=Campaign.Status.CANCELLED))
+        # A broadcast is completed with its run, and one that rests cannot be: it waits.
+        .exclude(campaign__kind=Campaign.Kind.BROADCAST, campaign__status__in=RESTING)
         .exclude(campaign_id__in=QueuedText.objects.exclude(campaign=None).values("campaign_id"))
         .select_related("campaign")
         .order_by("pk")

@@ -23,7 +23,7 @@ from django.db.models import QuerySet
 from campaigns import audience, content, lifecycle, policy, runs
 from campaigns.eligibility import Action, Decision, Facts, Policy, Purpose, Reason, decide
 from campaigns.models import Campaign, Message, Run
-from sending import costs, credits, facts, outcomes, queues
+from sending import costs, credits, facts, outage, outcomes, queues
 from sending.facts import Person
 from sending.identity import identify, namer
 from sending.models import QueuedText, State
@@ -41,6 +41,7 @@ def plan_due(budget: float = BUDGET_SECONDS) -> int:
 
     Campaigns take turns, a chunk each, so that a large one holds up nobody's start.
     """
+    outage.look()
     start_due()
     until = time.monotonic() + budget
     planned = 0

@@ -8,7 +8,7 @@ from django.db import connection
 
 from campaigns import policy
 from campaigns.models import BrandPolicy, PlatformPolicy
-from sending import accounts, circuits, limits, queues
+from sending import accounts, circuits, limits, outage, queues
 from sending.models import Departure, QueuedText, Sender
 from subscribers.models import Brand
 
@@ -47,7 +47,7 @@ def of_brand(brand: Brand) -> QueueState:
 
 def held_back_by(brand: Brand) -> list[str]:
     """Why a brand's due texts may not be moving, a sentence each."""
-    reasons = []
+    reasons = [f"{late} Nothing is planned or rung."] if (late := outage.sentence()) else []
     everywhere, own = policy.platform(), policy.of_brand(brand)
     if not everywhere.sending_enabled:
         reasons.append(f"Sending is switched off for the whole installation{_why(everywhere)}")

@@ -23,7 +23,7 @@ def hours(text: str, jurisdiction: str = "") -> Hours:
 
 LAWS = {
     "US": Law(hours("08:00-21:00"), None),
-    "US-FL": Law(hours("08:00-20:00"), 3),
+    "US-FL": Law(hours("08:00-20:00"), 3, workspace_cap=3),
     "US-WA": Law(hours("08:00-20:00"), None),
     "CA": Law(hours("09:00-21:30"), None),
     "DEFAULT_SAFE": Law(hours("10:00-19:00"), 2),
@@ -85,6 +85,7 @@ PERSONS = st.builds(
     brand_sent=SENT,
     campaign_sent=SENT,
     in_segment=st.sampled_from([True] * 6 + [False, None]),
+    others_sent=SENT,
 )
 POLICIES = st.builds(
     policy,

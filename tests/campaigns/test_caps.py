@@ -56,6 +56,35 @@ def at_any_hour(**changes: object) -> Policy:
     return policy(**rules | changes)
 
 
+SHARED = {"US": Law(ALWAYS, None), "US-FL": Law(ALWAYS, 3, workspace_cap=3)}
+
+
+@pytest.mark.parametrize(("own", "others"), [(0, 3), (1, 2), (2, 1), (2, 3)])
+def test_a_cap_by_subject_counts_the_texts_of_all_brands(own: int, others: int) -> None:
+    sent = [NOW - number * HOUR for number in range(5, 0, -1)]
+    mine, theirs = sent[:own], sent[own : own + others]
+
+    person = floridian(brand_sent=mine, others_sent=theirs)
+    decision = decide(person, at_any_hour(laws=SHARED), NOW)
+
+    free = sorted([*mine, *theirs])[-3] + DAY
+    assert decision == Decision(Action.DEFER, Reason.LEGAL_CAP, until=free)
+    assert decide(person, at_any_hour(laws=SHARED), free).action is Action.SEND
+    assert decide(person, at_any_hour(laws=SHARED), free - SECOND).reason is Reason.LEGAL_CAP
+
+
+def test_below_a_cap_by_subject_a_text_may_be_sent() -> None:
+    person = floridian(brand_sent=[NOW - HOUR], others_sent=[NOW - HOUR])
+
+    assert decide(person, at_any_hour(laws=SHARED), NOW).reason is Reason.OK
+
+
+def test_other_brands_texts_count_for_no_other_cap() -> None:
+    person = floridian(others_sent=[NOW - HOUR] * 9)
+
+    assert decide(person, at_any_hour(laws=CAPPED, daily_limit=1), NOW).reason is Reason.OK
+
+
 def floridian(**changes: object) -> Facts:
     return facts(jurisdictions=("US", "US-FL"), **changes)
 

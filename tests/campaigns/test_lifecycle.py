@@ -39,7 +39,7 @@ TABLE: dict[str, dict[Status, Status | None]] = {
     "hold": {
         DRAFT: NO,
         SCHEDULED: WAITING,
-        RUNNING: NO,
+        RUNNING: WAITING,  # it was interrupted for long
         PAUSED: NO,
         WAITING: NO,
         COMPLETED: NO,

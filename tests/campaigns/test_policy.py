@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -107,28 +108,88 @@ def test_what_an_operator_changed_stays_when_the_table_is_loaded_again() -> None
     assert (written(florida.hours.weekdays), florida.cap_per_24h) == ("10:00-19:00", 1)
 
 
-def test_a_later_rule_takes_over_on_its_day() -> None:
-    law("US-FL", TODAY + ONE_DAY, weekdays="10:00-18:00", cap_per_24h=1)
-    law("US-FL", TODAY + 2 * ONE_DAY, weekdays="11:00-18:00", cap_per_24h=None)
+def test_a_later_rules_hours_take_over_at_local_midnight_of_its_day() -> None:
+    law("US-FL", TODAY + ONE_DAY, weekdays="10:00-18:00")
+    law("US-FL", TODAY + 2 * ONE_DAY, weekdays="11:00-18:00")
 
-    days = [policy.laws(TODAY + number * ONE_DAY)["US-FL"] for number in range(4)]
+    for today in (TODAY - 5 * ONE_DAY, TODAY, TODAY + 4 * ONE_DAY):
+        hours = policy.laws(today)["US-FL"].hours
+        days = [max(today - 2 * ONE_DAY, TODAY + number * ONE_DAY) for number in range(4)]
+        right = ["08:00", "10:00", "11:00", "11:00"]
+        expected = [right[max(0, min(3, (day - TODAY).days))] for day in days]
+        assert [written(hours.on(day))[:5] for day in days] == expected
 
-    assert [one.cap_per_24h for one in days] == [3, 1, None, None]
-    assert [written(one.hours.weekdays)[:5] for one in days] == ["08:00", "10:00", "11:00", "11:00"]
+
+def test_around_the_day_of_a_new_cap_the_stricter_one_holds() -> None:
+    law("US-FL", TODAY, cap_per_24h=1, cap_scope="brand")
+    law("US-FL", TODAY + 10 * ONE_DAY, cap_per_24h=None)
+
+    caps = {day: policy.laws(TODAY + day * ONE_DAY)["US-FL"].cap_per_24h for day in range(-2, 13)}
+
+    # Somewhere it is a day earlier, elsewhere a day later than in UTC.
+    assert [caps[day] for day in (-2, -1, 0, 1)] == [3, 1, 1, 1]
+    assert [caps[day] for day in (9, 10, 11, 12)] == [1, 1, None, None]
+
+
+def test_a_cap_by_subject_binds_all_brands_and_one_by_brand_does_not() -> None:
+    bound = {name: policy.laws(TODAY)[name] for name in ("US-FL", "US-OR", "US-TX")}
+
+    assert [(one.cap_per_24h, one.workspace_cap) for one in bound.values()] == [
+        (3, 3),
+        (3, None),
+        (None, None),
+    ]
+
+
+def test_a_cap_without_a_scope_is_taken_for_the_stricter_one() -> None:
+    law("US-TN", TODAY - ONE_DAY, cap_per_24h=2, cap_scope="")
+
+    assert policy.laws(TODAY)["US-TN"].workspace_cap == 2
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Guam", "America/New_York", "Pacific/Honolulu"])
+def test_a_new_law_binds_from_midnight_where_the_person_is(brand: Brand, zone: str) -> None:
+    first = TODAY + ONE_DAY
+    law("US", first, weekdays="12:00-20:00")
+    midnight = dt.datetime.combine(first, dt.time(), ZoneInfo(zone))
+    person = facts(zones=(zone,))
+
+    def opens(after: dt.datetime) -> dt.datetime | None:
+        found = decide(person, rules(brand, today=after.astimezone(dt.UTC).date()), after)
+        return found.until.astimezone(ZoneInfo(zone)) if found.until else None
+
+    eve = midnight - dt.timedelta(hours=23)
+    assert opens(eve).hour == 9  # of the brand: the old law would begin at eight
+    assert opens(midnight - dt.timedelta(hours=1)).hour == 12
+    assert opens(midnight).hour == 12
+    assert opens(midnight) == midnight + dt.timedelta(hours=12)
 
 
 def test_the_order_in_which_rules_were_entered_does_not_matter() -> None:
-    law("US-TN", TODAY, cap_per_24h=1)
+    law("US-TN", TODAY - 5 * ONE_DAY, cap_per_24h=1)
     law("US-TN", TODAY - 10 * ONE_DAY, cap_per_24h=2)
 
     assert policy.laws(TODAY)["US-TN"].cap_per_24h == 1
+    assert policy.laws(TODAY - 7 * ONE_DAY)["US-TN"].cap_per_24h == 2
 
 
 def test_a_rule_binds_nobody_before_its_day() -> None:
     first = dt.date(2026, 10, 18)
 
-    assert "US-PA" not in policy.laws(first - ONE_DAY)
-    assert policy.laws(first)["US-PA"].hours.sunday is None
+    before = policy.laws(first - 4 * ONE_DAY)["US-PA"].hours
+    eve, federal = first - ONE_DAY, policy.laws(first)["US"].hours
+    assert before.on(eve) == federal.on(eve) == parse_span("08:00-21:00")
+    assert before.on(first) is None  # a Sunday
+    assert policy.laws(first + 2 * ONE_DAY)["US-PA"].hours.sunday is None
+
+
+def test_a_jurisdiction_of_the_future_is_under_the_safe_default_until_then() -> None:
+    law("JM", TODAY + ONE_DAY, weekdays="10:00-11:00")
+
+    jamaica = policy.laws(TODAY)["JM"].hours
+
+    assert written(jamaica.on(TODAY)) == "09:00-20:00"
+    assert written(jamaica.on(TODAY + ONE_DAY)) == "10:00-11:00"
 
 
 def test_one_jurisdiction_has_one_rule_a_day() -> None:
@@ -150,7 +211,7 @@ def test_a_rule_that_cannot_be_read_stops_sending_and_is_not_passed_over(
 
 
 def test_a_law_may_have_hours_of_its_own_on_holidays() -> None:
-    law("US-TN", TODAY, public_holidays="10:00-12:00")
+    law("US-TN", TODAY - 5 * ONE_DAY, public_holidays="10:00-12:00")
 
     tennessee = policy.laws(TODAY)["US-TN"].hours
 
