@@ -69,8 +69,10 @@ def watched(now: dt.datetime) -> Iterator[list[Watched]]:
             rows = cursor.fetchall()
         if not rows:
             return
-        after = rows[-1][0]
         yield [_watched(row, now) for row in rows]
+        if len(rows) < CHUNK:
+            return
+        after = rows[-1][0]
 
 
 def too_much(one: Watched, share: Share) -> bool:

@@ -28,6 +28,7 @@ from sending import (
 )
 from sending.log_filters import (
     CampaignFilter,
+    CategoryFilter,
     CodeFilter,
     ReasonFilter,
     UnsentFilter,
@@ -182,6 +183,7 @@ class SentLogAdmin(_Text, LogAdmin):
         ("brand", VisibleFilter),
         CampaignFilter,
         ("sender", VisibleFilter),
+        CategoryFilter,
         CodeFilter,
         ReasonFilter,
     )

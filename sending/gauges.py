@@ -10,7 +10,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import Count, Sum
 
 from campaigns.models import AutomaticPause
-from sending import queues, turns
+from sending import queue_state, queues, turns
 from sending.identity import lower_bound
 from sending.models import DailyTotal, QueuedText
 from subscribers import clock
@@ -121,10 +121,7 @@ _OF = """JOIN subscribers_brand AS brand ON brand.id = counted.brand_id
     JOIN subscribers_workspace AS workspace ON workspace.id = brand.workspace_id"""
 _DEPTH = f"""
     SELECT brand_id, {_NAME}, lane, due, later, oldest
-    FROM (SELECT brand_id, lane,
-                 count(*) FILTER (WHERE due_at <= now() AND lease_token IS NULL) AS due,
-                 count(*) FILTER (WHERE due_at > now() AND lease_token IS NULL) AS later,
-                 extract(epoch FROM now() - min(due_at) FILTER (WHERE due_at <= now())) AS oldest
+    FROM (SELECT brand_id, lane, {queue_state.COUNTS}
           FROM sending_queuedtext GROUP BY brand_id, lane) AS counted
     {_OF}"""
 _ON_THE_WAY = f"""

@@ -1,14 +1,18 @@
 """List filters of tables whose ids begin with a time."""
 
 import datetime as dt
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from campaigns.models import Campaign
 from sending import browse, requeue
+from sending.gateways import registry
+from sending.gateways.codes import Category
 from subscribers import clock
 from subscribers.tenant_admin import MOST_CHOICES
 
@@ -76,6 +80,45 @@ class CodeFilter(TextFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         value = self.value()
         return queryset.filter(error_code=value.strip()) if value else queryset
+
+
+class CategoryFilter(DropdownFilter):
+    """What the tables of the gateways say that a code means; or that none says anything."""
+
+    title = "error category"
+    parameter_name = "category"
+    unexplained = "unexplained"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        known = [(category.value, category.value.capitalize()) for category in Category]
+        return [*known, (self.unexplained, "Not explained by a table")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        value = self.value()
+        if not value:
+            return queryset
+        if value == self.unexplained:
+            return queryset.exclude(error_code="").exclude(_means(*Category))
+        return queryset.filter(_means(value))
+
+
+def _means(*categories: str) -> Q:
+    """Texts whose code has one of these categories at the gateway of their sender."""
+    return reduce(
+        or_,
+        (
+            Q(
+                sender__gateway=name,
+                error_code__in=[
+                    code
+                    for table in (gateway.codes, gateway.receipt_codes)
+                    for code, meaning in table.items()
+                    if meaning.category in categories
+                ],
+            )
+            for name, gateway in registry.GATEWAYS.items()
+        ),
+    )
 
 
 class ReasonFilter(TextFilter):

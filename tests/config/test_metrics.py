@@ -1,5 +1,9 @@
 """`/metrics`: figures from the rows, for whoever may read them, whatever is away."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +18,8 @@ from sending import gauges, queues
 from sending.models import Sender, State
 from subscribers.models import Brand
 from tests import sending_world as world
+
+ROOT = Path(__file__).parents[2]
 
 type Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -116,6 +122,28 @@ def test_without_valkey_the_rows_are_still_told(
     assert of(told, "carillon_due_texts", brand="of_wswd/wswd", lane="normal") == 1
     assert of(told, "carillon_texts_per_second", brand="of_wswd/wswd") is None
     assert of(told, "carillon_ticker_lag_seconds") is None
+
+
+def test_without_postgresql_it_still_answers(installed: None) -> None:
+    ask = (
+        "import django; django.setup()\n"
+        "from django.test import Client\n"
+        "answer = Client().get('/metrics')\n"
+        "print(answer.status_code, answer.text)"
+    )
+    away = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DATABASE_URL": "postgresql://carillon@127.0.0.1:1/carillon",
+    }
+    told = subprocess.run(
+        [sys.executable, "-c", ask],
+        cwd=ROOT, env=away, capture_output=True, text=True, check=True, timeout=60,
+    ).stdout  # fmt: skip
+
+    assert told.startswith("200 ")
+    assert 'carillon_up{server="postgresql"} 0.0' in told
+    assert 'carillon_up{server="valkey"} 1.0' in told
+    assert "carillon_workers 0.0" in told
 
 
 @pytest.mark.parametrize(

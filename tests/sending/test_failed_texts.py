@@ -58,13 +58,15 @@ def test_only_what_was_certainly_not_sent_is_listed(
     assert shown(client) == {"21211", "30007", "no_sender"}
 
 
-def test_failed_texts_are_found_by_code_reason_sender_state_and_brand(
+def test_failed_texts_are_found_by_category_code_reason_sender_state_and_brand(
     client: Client, brand: Brand, texts: dict[str, SentLog]
 ) -> None:
     assert shown(client, code="21211") == {"21211"}
     assert shown(client, because="no_sender") == {"no_sender"}
     assert shown(client, sender__id__exact=texts["rude"].sender_id) == {"30007"}
     assert shown(client, state__exact="expired") == {"no_sender"}
+    assert shown(client, category="invalid number") == {"21211"}
+    assert shown(client, category="unexplained") == {"30007"}  # Twilio's, but it came from Lime
     assert shown(client, brand__id__exact=brand.pk) == {"21211", "30007", "no_sender"}
 
 
