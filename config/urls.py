@@ -9,7 +9,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("api/", include("subscribers.api_bulk")),
-    path("api/", include("subscribers.api")),
+    path("api/", include("subscribers.api_people")),
     path("api/", include("campaigns.api")),
     path("api/", include("sending.api")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),

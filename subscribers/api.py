@@ -6,7 +6,6 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError, ValidationError
@@ -97,12 +96,13 @@ class SubscriberAnswer(SubscriberRequest):
 
     def to_representation(self, instance: Subscriber) -> dict[str, Any]:
         shown = super().to_representation(instance)
-        subscribed = set(
-            instance.subscriptions.filter(status=Subscription.Status.OPTED_IN).values_list(
-                "brand_id", flat=True
-            )
-        )
-        for brand in self.context["brands"]:
+        wanted = self.context.get("wanted_brands", self.context["brands"])
+        subscribed = {  # in Python: a list of people has fetched them all at once
+            row.brand_id
+            for row in (instance.subscriptions.all() if wanted else ())
+            if row.status == Subscription.Status.OPTED_IN
+        }
+        for brand in wanted:
             shown[f"subscribe_{brand.slug}"] = brand.pk in subscribed
         return shown
 
@@ -123,31 +123,32 @@ class SubscriberUpsert(APIView):
         if not data.get("phone"):
             # The seed's answer to the letter, without the envelope's other fields.
             return Response({"error": "Phone required"}, status=400)
-        brands = list(_brands(request))
-        given = SubscriberRequest(data=data)
-        given.is_valid(raise_exception=True)
-        try:
-            with transaction.atomic():
-                subscriber = upsert.upsert(
-                    request.auth.workspace,
-                    dict(given.validated_data),
-                    subscribe=_wishes(data, brands),
-                    within=None if request.auth.brand_ids() is None else brands,
-                    evidence={
-                        "key": request.auth.prefix,
-                        "form_title": given.validated_data.get("form_title", ""),
-                    },
-                )
-        except phones.InvalidPhone as error:
-            raise ValidationError({"phone": [str(error)]}, code="invalid_phone") from None
-        except upsert.UnknownTimeZone as error:
-            raise ValidationError({"timezone": [str(error)]}, code="invalid") from None
-        answer = SubscriberAnswer(subscriber, context={"brands": brands}).data
-        return Response({"success": True, "subscriber": answer})
+        return Response({"success": True, "subscriber": write(request, data)})
 
 
-def _brands(request: Request) -> Any:
-    return Brand.objects.for_key(request.auth)
+def write(request: Request, data: dict[str, Any]) -> dict[str, Any]:
+    """Create or change the person of `data["phone"]` for the request's key; the person as shown."""
+    key = request.auth
+    brands = list(Brand.objects.for_key(key))
+    given = SubscriberRequest(data=data)
+    given.is_valid(raise_exception=True)
+    try:
+        with transaction.atomic():
+            subscriber = upsert.upsert(
+                key.workspace,
+                dict(given.validated_data),
+                subscribe=_wishes(data, brands),
+                within=None if key.brand_ids() is None else brands,
+                evidence={
+                    "key": key.prefix,
+                    "form_title": given.validated_data.get("form_title", ""),
+                },
+            )
+    except phones.InvalidPhone as error:
+        raise ValidationError({"phone": [str(error)]}, code="invalid_phone") from None
+    except upsert.UnknownTimeZone as error:
+        raise ValidationError({"timezone": [str(error)]}, code="invalid") from None
+    return SubscriberAnswer(subscriber, context={"brands": brands}).data
 
 
 def _wishes(data: dict[str, Any], brands: list[Brand]) -> dict[Brand, bool]:
@@ -165,6 +166,3 @@ def _wishes(data: dict[str, Any], brands: list[Brand]) -> dict[Brand, bool]:
             raise ValidationError({name: ["Send true or false."]})
         wishes[known[name]] = value
     return wishes
-
-
-urlpatterns = [path("subscribers", SubscriberUpsert.as_view(), name="subscriber-upsert")]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import CursorPagination
@@ -23,23 +24,35 @@ class SparseFields(serializers.BaseSerializer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        request: Request | None = self.context.get("request")
-        wanted = request.query_params.get("fields") if request else None
-        if not wanted or request is None or request.method != "GET":
+        names = wanted_fields(self.context.get("request"))
+        if names is None:
             return
-        names = {name.strip() for name in wanted.split(",") if name.strip()}
-        unknown = sorted(names - self.fields.keys())  # type: ignore[attr-defined]
+        fields = self.fields  # type: ignore[attr-defined]
+        unknown = sorted(names - fields.keys() - self.context.get("more_fields", set()))
         if unknown:
             raise ValidationError(
                 {"fields": [f"There is no field {unknown[0]!r}."]}, code="unknown_field"
             )
-        for name in self.fields.keys() - names:  # type: ignore[attr-defined]
-            del self.fields[name]  # type: ignore[attr-defined]
+        for name in fields.keys() - names:
+            del fields[name]
 
 
-def page_of(request: Request, rows: Any, serializer: type, **context: Any) -> Any:
-    """The page of `rows` that the request asks for, as an answer."""
-    pages = Pages()
-    shown = pages.paginate_queryset(rows, request)
-    told = serializer(shown, many=True, context={"request": request, **context})
-    return pages.get_paginated_response(told.data)
+def wanted_fields(request: Request | None) -> set[str] | None:
+    """The names in `?fields=` of a GET; None: all."""
+    given = request.query_params.get("fields") if request and request.method == "GET" else None
+    return {name.strip() for name in given.split(",") if name.strip()} if given else None
+
+
+class NamedFilters(DjangoFilterBackend):
+    """Filters by query parameters; one that is misspelt is refused, instead of answering all rows."""
+
+    def filter_queryset(self, request: Request, queryset: Any, view: Any) -> Any:
+        filters = self.get_filterset_class(view, queryset)
+        known = {*(filters.base_filters if filters else ()), "limit", "cursor", "fields"}
+        unknown = sorted(request.query_params.keys() - known)
+        if unknown:
+            raise ValidationError(
+                {unknown[0]: [f"There is no such filter; there are: {', '.join(sorted(known))}."]},
+                code="unknown_filter",
+            )
+        return super().filter_queryset(request, queryset, view)

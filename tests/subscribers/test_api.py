@@ -247,7 +247,7 @@ def test_a_body_of_another_type_is_refused(client: Client, key: str) -> None:
 
 
 def test_another_method_is_refused(client: Client, key: str) -> None:
-    answer = client.get("/api/subscribers", headers=api_key(key))
+    answer = client.delete("/api/subscribers", headers=api_key(key))
 
     refused(answer, 405, "method_not_allowed")
 
