@@ -32,7 +32,8 @@ class Purpose(StrEnum):
     """Why a text exists."""
 
     CAMPAIGN = "campaign"
-    CONFIRMATION = "confirmation"  # the one answer to an opt-out: allowed after it
+    CONFIRMATION = "confirmation"  # answers STOP, START or HELP: allowed after an opt-out
+    OPT_IN = "opt_in"  # asks for the YES of a double opt-in: only who waits for it
     TEST = "test"  # of a campaign, to numbers that a marketer chose: needs no subscription
 
 
@@ -212,6 +213,10 @@ def _opted_in(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None
     return _SKIPPED[Reason.NOT_OPTED_IN]
 
 
+def _pending(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
+    return None if facts.subscription == "pending" else _SKIPPED[Reason.NOT_PENDING]
+
+
 def _not_suppressed(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
     return _SKIPPED[Reason.SUPPRESSED] if facts.suppressed else None
 
@@ -349,7 +354,17 @@ RULES: dict[Purpose, tuple[Rule, ...]] = {
         _PLATFORM,
         _BRAND,
         Rule("The campaign is running", _running),
-        Rule("An opt-out is answered at once", _answer),
+        Rule("A person's text is answered at once", _answer),
+    ),
+    # The hours hold; no cap does: it is one text, which the person asked for.
+    Purpose.OPT_IN: (
+        _PLATFORM,
+        _BRAND,
+        _NOT_OUT,
+        Rule("Waits to confirm an opt-in", _pending),
+        _NOT_SUPPRESSED,
+        _REACHABLE,
+        _HOURS,
     ),
     # No subscription, engagement or cap, whatever the campaign's state; never later.
     Purpose.TEST: (

@@ -11,6 +11,7 @@ class Reason(StrEnum):
     BRAND_OFF = "brand_off"
     CAMPAIGN_PAUSED = "campaign_paused"
     NOT_OPTED_IN = "not_opted_in"
+    NOT_PENDING = "not_pending"
     OPTED_OUT = "opted_out"
     SUPPRESSED = "suppressed"
     UNREACHABLE = "unreachable"
@@ -32,6 +33,7 @@ REASON_TEXT = {
     Reason.BRAND_OFF: "Sending is switched off for the brand",
     Reason.CAMPAIGN_PAUSED: "The campaign is paused",
     Reason.NOT_OPTED_IN: "Has not opted in to the brand",
+    Reason.NOT_PENDING: "Is not waiting to confirm an opt-in any more",
     Reason.OPTED_OUT: "Has opted out",
     Reason.SUPPRESSED: "The number is suppressed",
     Reason.UNREACHABLE: "The number cannot receive texts",

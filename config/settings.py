@@ -222,6 +222,7 @@ SENDING_CIRCUIT_ERROR_PERCENT = env.read("SENDING_CIRCUIT_ERROR_PERCENT", env.pe
 # the jobs of `tracking` without knowing them.
 TICKER_JOBS = [
     ("sending.reaper.reap", 2),
+    ("sending.opt_in_requests.ask_waiting", 2),
     ("sending.planning.plan_due", 1),
     ("sending.evergreen.tick_due", 1),
     ("sending.parking.follow_campaigns", 1),

@@ -149,6 +149,8 @@ def _decide(
     now: dt.datetime,
 ) -> Decision:
     """The decision; where it cannot be made that text is not sent, and the others go on."""
+    if not row.phone:  # the person was erased
+        return Decision(Action.SKIP, Reason.SUPPRESSED)
     try:
         known = _known(row, person, tests)
         return decide(known, policies[row.campaign_id, row.purpose], now)

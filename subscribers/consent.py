@@ -1,19 +1,21 @@
 """Consent: the only writer of subscriptions, suppressions and their evidence.
 
+With `double_opt_in`, `suppressions` (whole lists) and `undo`, which work under its locks and rules.
 Whoever decides whether a text may start locks the person first (`lock_people`), and so does every
 change here: nothing starts after an opt-out has committed.
 """
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Value
 from django.db.models.functions import Greatest
 
+from subscribers import consent_rules, double_opt_in
+from subscribers import consent_statements as statements
+from subscribers.consent_statements import OptIn
 from subscribers.models import (
     Brand,
     ConsentEvent,
@@ -25,20 +27,15 @@ from subscribers.models import (
 )
 from subscribers.secrets import phone_hash
 
-# Only the person brings himself back: by keyword, or on the provider's list at a later date.
-BRINGS_BACK = (ConsentSource.KEYWORD, ConsentSource.LIST_SYNC)
-# That lifts what he said himself. What an operator, an import or a provider suppressed stays.
-LIFTED_BY_NEWER_OPT_IN = (ConsentSource.KEYWORD, ConsentSource.FREE_TEXT, ConsentSource.API)
-
-
-@dataclass(frozen=True, slots=True)
-class OptIn:
-    """One person's consent as a source tells it; `at` is an aware datetime."""
-
-    subscriber_id: int
-    phone_hash: bytes
-    at: dt.datetime
-    evidence: dict[str, Any] = field(default_factory=dict)
+# Only the person's own text brings somebody back: no list, form or import does, whatever its date.
+BRINGS_BACK = (ConsentSource.KEYWORD,)
+# It lifts what the person said. What an operator, an import or a provider suppressed stays.
+LIFTED_BY_NEWER_OPT_IN = (
+    ConsentSource.KEYWORD,
+    ConsentSource.FREE_TEXT,
+    ConsentSource.API,
+    ConsentSource.ERASURE,
+)
 
 
 def lock_people(subscriber_ids: Iterable[int]) -> None:
@@ -58,8 +55,11 @@ def lock_numbers(hashes: Iterable[bytes]) -> None:
     """
     keys = sorted(int.from_bytes(hashed[:8], "big", signed=True) for hashed in set(hashes))
     with connection.cursor() as cursor:
-        for key in keys:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) WITH ORDINALITY"
+            " AS given(key, place) ORDER BY place",
+            [keys],
+        )
 
 
 def opt_in(
@@ -77,30 +77,56 @@ def opt_in(
 def opt_in_many(brand: Brand, rows: Sequence[OptIn], *, source: str) -> list[int]:
     """Record opt-ins to one brand; answers the subscribers whose subscription changed.
 
-    An opt-in changes nothing where the person opted out at the same time or later, so a list can
-    be read again and again. The evidence is kept either way.
+    An opt-in changes nothing where the person opted out, unless their own text says it, later than
+    the opt-out; so a list can be read again and again. The evidence is kept either way. Where the
+    brand's rule of that time wants a double opt-in, the person is pending until they text YES.
     """
     if not rows:
         return []
     lock_people(row.subscriber_id for row in rows)
+    if source in BRINGS_BACK:
+        return _subscribe(brand, rows, source)
+    rules = consent_rules.opt_in_rules(brand)
+    asking = [row for row in rows if consent_rules.needs_answer(rules, row.at)]
+    others = [row for row in rows if not consent_rules.needs_answer(rules, row.at)]
+    changed = _subscribe(brand, others, source)
+    if asking:
+        rule = consent_rules.in_force(rules, max(row.at for row in asking))
+        changed += double_opt_in.ask(brand, asking, source=source, days=rule.answer_days)
+    return changed
+
+
+def _subscribe(brand: Brand, rows: Sequence[OptIn], source: str) -> list[int]:
+    if not rows:
+        return []
     values = {
-        "workspace": brand.workspace_id,
-        "brand": brand.pk,
-        "source": source,
+        **statements.values_of(brand, rows, source, ConsentEvent.Kind.OPT_IN),
         "brings_back": source in BRINGS_BACK,
         "liftable": list(LIFTED_BY_NEWER_OPT_IN),
-        "ids": [row.subscriber_id for row in rows],
-        "hashes": [row.phone_hash for row in rows],
-        "times": [row.at for row in rows],
-        "evidence": [json.dumps(row.evidence) for row in rows],
     }
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT_OPT_IN_EVENTS, values)
-        cursor.execute(_UPSERT_SUBSCRIPTIONS, values)
+        cursor.execute(statements.INSERT_EVENTS, values)
+        cursor.execute(statements.UPSERT_SUBSCRIPTIONS, values)
         changed = [row[0] for row in cursor.fetchall()]
         if source in BRINGS_BACK:
-            cursor.execute(_LIFT_OLDER_SUPPRESSIONS, values)
+            cursor.execute(statements.SPREAD_OLDER_SUPPRESSIONS, values)
+            cursor.execute(statements.LIFT_OLDER_SUPPRESSIONS, values)
+            cursor.execute(statements.ACTIVATE, values)
+    double_opt_in.close(changed, brand.pk)
     return changed
+
+
+@transaction.atomic
+def confirm(
+    subscriber: Subscriber, brand: Brand, *, at: dt.datetime, evidence: dict[str, Any]
+) -> bool:
+    """The person texted YES: True where that was waited for and subscribes them."""
+    lock_people([subscriber.pk])
+    request = double_opt_in.open_request(subscriber, brand, at=at)
+    if request is None:
+        return False
+    evidence = {**evidence, "request": request.evidence, "requested_by": request.source}
+    return opt_in(subscriber, brand, at=at, source=ConsentSource.KEYWORD, evidence=evidence)
 
 
 @transaction.atomic
@@ -143,7 +169,7 @@ def opt_out(
     )
     with connection.cursor() as cursor:
         cursor.execute(
-            _UPSERT_SUPPRESSION,
+            statements.UPSERT_SUPPRESSION,
             {
                 "workspace": workspace.pk,
                 "brand": brand and brand.pk,
@@ -157,6 +183,7 @@ def opt_out(
         )
     if subscriber:
         _leave(subscriber, brand, at)
+        double_opt_in.close([subscriber.pk], brand and brand.pk)
     return subscriber
 
 
@@ -182,46 +209,3 @@ def is_suppressed(workspace: Workspace, phone: str, brand: Brand | None) -> bool
         workspace=workspace, phone_hash=phone_hash(workspace.pk, phone)
     )
     return any(row.brand_id is None or (brand and row.brand_id == brand.pk) for row in rows)
-
-
-_ROWS = """unnest(%(ids)s::bigint[], %(hashes)s::bytea[], %(times)s::timestamptz[],
-    %(evidence)s::text[]) AS given(subscriber_id, phone_hash, occurred_at, evidence)"""
-
-_INSERT_OPT_IN_EVENTS = f"""
-    INSERT INTO subscribers_consentevent
-        (workspace_id, brand_id, subscriber_id, phone_hash, kind, source, occurred_at, evidence)
-    SELECT %(workspace)s, %(brand)s, subscriber_id, phone_hash, 'opt_in', %(source)s, occurred_at,
-           evidence::jsonb
-    FROM {_ROWS}
-    ON CONFLICT DO NOTHING"""
-
-_UPSERT_SUBSCRIPTIONS = f"""
-    INSERT INTO subscribers_subscription AS known
-        (subscriber_id, brand_id, status, opted_in_at)
-    SELECT DISTINCT ON (subscriber_id) subscriber_id, %(brand)s, 'opted_in', occurred_at
-    FROM {_ROWS}
-    ORDER BY subscriber_id, occurred_at DESC
-    ON CONFLICT (subscriber_id, brand_id) DO UPDATE
-    SET status = 'opted_in', opted_in_at = EXCLUDED.opted_in_at, updated_at = now()
-    WHERE (known.status <> 'opted_out'
-           OR %(brings_back)s AND known.opted_out_at < EXCLUDED.opted_in_at)
-      AND (known.status <> 'opted_in' OR known.opted_in_at < EXCLUDED.opted_in_at)
-    RETURNING subscriber_id"""
-
-_LIFT_OLDER_SUPPRESSIONS = f"""
-    DELETE FROM subscribers_suppression AS lifted USING {_ROWS}
-    WHERE lifted.phone_hash = given.phone_hash AND lifted.brand_id = %(brand)s
-      AND lifted.source = ANY(%(liftable)s) AND lifted.created_at < given.occurred_at"""
-
-# The latest word counts: a repeated opt-out renews the date that a later opt-in must pass. What an
-# operator or a provider said stays theirs, whoever spoke first.
-_UPSERT_SUPPRESSION = """
-    INSERT INTO subscribers_suppression AS known
-        (workspace_id, brand_id, phone_hash, phone, source, reason, created_at)
-    VALUES (%(workspace)s, %(brand)s, %(hash)s, %(phone)s, %(source)s, %(reason)s, %(at)s)
-    ON CONFLICT (phone_hash, brand_id) DO UPDATE
-    SET phone = EXCLUDED.phone, created_at = greatest(known.created_at, EXCLUDED.created_at),
-        (source, reason) = (
-            SELECT EXCLUDED.source, EXCLUDED.reason WHERE known.source = ANY(%(liftable)s)
-            UNION ALL
-            SELECT known.source, known.reason WHERE NOT known.source = ANY(%(liftable)s))"""

@@ -3,15 +3,24 @@
 import datetime as dt
 from typing import TYPE_CHECKING
 
-import pgtrigger
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ImproperlyConfigured
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from subscribers.consent_models import (  # noqa: F401 - here Django finds them
+    ConsentEvent,
+    ConsentSource,
+    ConsentWording,
+    Erasure,
+    OptInRequest,
+    OptInRule,
+    OptOutRule,
+    Suppression,
+)
 from subscribers.key_models import ApiKey, FirstAnswer  # noqa: F401 - here Django finds them
 from subscribers.phones import mask
 from subscribers.secrets import EncryptedJSONField, phone_hash
@@ -77,6 +86,13 @@ class Brand(models.Model):
     clock_shift = models.DurationField(
         default=dt.timedelta(0),
         help_text="Sandbox only: how far its clock runs ahead of real time.",
+    )
+    help_text = models.CharField(
+        max_length=320,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Answers HELP: who you are and how to reach you. Empty: a plain answer.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -191,6 +207,12 @@ class Subscriber(models.Model):
         help_text="Every time zone this person may be in; a text must be allowed in all of them.",
     )
     jurisdictions = ArrayField(models.CharField(max_length=20), default=list, editable=False)
+    reassigned_checked_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="When the number was last found not to be reassigned to somebody else.",
+    )
+    erased_at = models.DateTimeField(null=True, editable=False)
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -255,91 +277,3 @@ class Subscription(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subscriber} to {self.brand}: {self.get_status_display()}"
-
-
-class ConsentSource(models.TextChoices):
-    """Where a consent or its withdrawal came from."""
-
-    LIST_SYNC = "list_sync", "Contact list"
-    API = "api", "API"
-    KEYWORD = "keyword", "Keyword by text"
-    FREE_TEXT = "free_text", "Free wording by text"
-    OPERATOR = "operator", "Operator"
-    PROVIDER = "provider", "Provider"
-    IMPORT = "import", "Import"
-
-
-class ConsentEvent(models.Model):
-    """Evidence of one opt-in or opt-out. Only ever added to: the database refuses the rest."""
-
-    class Kind(models.TextChoices):
-        OPT_IN = "opt_in", "Opt-in"
-        OPT_OUT = "opt_out", "Opt-out"
-
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT)
-    brand = models.ForeignKey(
-        Brand, on_delete=models.PROTECT, null=True, help_text="Empty: the whole workspace."
-    )
-    phone_hash = models.BinaryField(max_length=32)
-    subscriber = models.ForeignKey(
-        Subscriber, on_delete=models.SET_NULL, null=True, related_name="consent_events"
-    )
-    kind = models.CharField(max_length=10, choices=Kind)
-    source = models.CharField(max_length=10, choices=ConsentSource)
-    occurred_at = models.DateTimeField(help_text="When the person said so, as the source tells it.")
-    recorded_at = models.DateTimeField(db_default=Now())
-    evidence = models.JSONField(
-        default=dict, help_text="What the source tells: list, keyword, wording, address, actor."
-    )
-
-    tenant_path = "workspace"
-    objects = TenantManager()
-
-    class Meta:
-        constraints = [
-            # The same fact synced again is the same evidence.
-            models.UniqueConstraint(
-                fields=["phone_hash", "brand", "kind", "source", "occurred_at"],
-                name="consent_event_once",
-                nulls_distinct=False,
-            )
-        ]
-        indexes = [models.Index(fields=["subscriber", "occurred_at"], name="consent_of_person")]
-        triggers = [
-            pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.occurred_at:%Y-%m-%d}"
-
-
-class Suppression(models.Model):
-    """A number that must not be texted, in one brand or (brand empty) in the whole workspace.
-
-    Matched by keyed hash, so that it outlives the erasure of the person. Written by `consent.py`.
-    """
-
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT)
-    brand = models.ForeignKey(Brand, on_delete=models.PROTECT, null=True, blank=True)
-    phone_hash = models.BinaryField(max_length=32)
-    phone = models.CharField(max_length=16, blank=True, help_text="Empty after erasure.")
-    source = models.CharField(max_length=10, choices=ConsentSource)
-    reason = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(db_default=Now())
-
-    tenant_path = "workspace"
-    objects = TenantManager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["phone_hash", "brand"], name="suppression_once", nulls_distinct=False
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.phone or 'erased number'}: {self.get_source_display()}"
-
-    def clean(self) -> None:
-        if self.brand and self.brand.workspace_id != self.workspace_id:
-            raise ValidationError({"brand": "This brand belongs to another workspace."})

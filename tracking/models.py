@@ -1,6 +1,7 @@
 """What happened to a text afterwards: receipts and replies."""
 
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from campaigns.models import Campaign
@@ -100,7 +101,43 @@ class Reply(models.Model):
             # Providers tell an inbound text again until they are answered.
             models.UniqueConstraint(fields=["provider_id", "sender"], name="reply_once")
         ]
-        indexes = [models.Index(fields=["brand", "-received_at"], name="reply_of_brand")]
+        indexes = [
+            models.Index(fields=["brand", "-received_at"], name="reply_of_brand"),
+            models.Index(fields=["phone"], name="reply_of_number"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.phone}: {self.get_meaning_display()}"
+
+
+class PossibleOptOut(models.Model):
+    """A reply that reads like an opt-out in the person's own words: obeyed, and shown to a person.
+
+    Written by `possible_opt_outs.py`.
+    """
+
+    class Status(models.TextChoices):
+        OPEN = "open", "To be looked at"
+        CONFIRMED = "confirmed", "Is an opt-out"
+        UNDONE = "undone", "Was none: undone"
+
+    reply = models.OneToOneField(Reply, on_delete=models.CASCADE, related_name="possible_opt_out")
+    brand = models.ForeignKey(Brand, on_delete=models.PROTECT)
+    everywhere = models.BooleanField(help_text="It suppressed the number in the whole workspace.")
+    status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
+    decided_at = models.DateTimeField(null=True, editable=False)
+    decided_by = models.CharField(max_length=150, blank=True, editable=False)
+    reason = models.CharField(max_length=200, blank=True)
+
+    tenant_path = "brand__workspace"
+    brand_path = "brand"
+    objects = TenantManager()
+
+    class Meta:
+        verbose_name = "possible opt-out"
+        indexes = [
+            models.Index(fields=["-id"], name="possible_opt_out_open", condition=Q(status="open"))
+        ]
+
+    def __str__(self) -> str:
+        return f"Reply {self.reply_id}: {self.get_status_display()}"

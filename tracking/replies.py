@@ -8,10 +8,11 @@ from django.db import transaction
 from sending import answers, outcomes
 from sending.identity import identify, lower_bound
 from sending.models import MAY_HAVE_ARRIVED, Sender, SentLog
-from subscribers import clock, consent, keywords, phones
+from subscribers import clock, consent, consent_rules, free_wording, keywords, phones, upsert
 from subscribers.keywords import Meaning
-from subscribers.models import ConsentSource, Subscriber
-from tracking.models import Reply, TrackingEvent
+from subscribers.models import ConsentSource, Subscriber, Subscription
+from subscribers.secrets import phone_hash
+from tracking.models import PossibleOptOut, Reply, TrackingEvent
 from tracking.webhooks.base import Inbound, UnreadableError
 
 log = structlog.get_logger("carillon.replies")
@@ -25,7 +26,7 @@ def receive(sender: Sender, told: Inbound) -> Reply | None:
     """Keep an inbound text and do what it asks; None where it was told before.
 
     An opt-out suppresses, cancels what is planned and is answered by one confirmation, all in
-    this transaction. Raises UnreadableError where the number is none.
+    this transaction; so does one in free wording, which a person looks at afterwards. Raises UnreadableError where the number is none.
     """
     try:
         phone = phones.parse(told.phone).e164
@@ -34,6 +35,10 @@ def receive(sender: Sender, told: Inbound) -> Reply | None:
     brand = sender.brand
     now = clock.now()
     subscriber = Subscriber.objects.filter(workspace=brand.workspace_id, phone=phone).first()
+    # Locked before looking: of two texts at once the second must see what the first one did.
+    if subscriber:
+        consent.lock_people([subscriber.pk])
+    consent.lock_numbers([phone_hash(brand.workspace_id, phone)])
     text = _last_text(sender, subscriber, now)
     meaning = keywords.meaning(told.body)
     reply, new = Reply.objects.get_or_create(
@@ -53,41 +58,82 @@ def receive(sender: Sender, told: Inbound) -> Reply | None:
     if not new:
         return None
     _track(reply)
-    if meaning is Meaning.OPT_OUT:
-        _opt_out(reply)
-    elif meaning is Meaning.OPT_IN and subscriber:
-        consent.opt_in(
-            subscriber, brand, at=now, source=ConsentSource.KEYWORD, evidence=_evidence(reply)
-        )
+    _obey(reply, meaning)
     return reply
 
 
-def _opt_out(reply: Reply) -> None:
-    brand = reply.brand
-    # Locked before looking: two texts at once must not both be confirmed.
-    if reply.subscriber_id:
-        consent.lock_people([reply.subscriber_id])
-    before = consent.is_suppressed(brand.workspace, reply.phone, brand)
+def _obey(reply: Reply, meaning: Meaning) -> None:
+    if meaning is Meaning.OPT_OUT:
+        _opt_out(reply, ConsentSource.KEYWORD, "opted out by text")
+    elif meaning is Meaning.OPT_IN:
+        _opt_in(reply)
+    elif meaning is Meaning.OPT_IN_PENDING_ONLY:
+        _confirm(reply)
+    elif meaning is Meaning.HELP:
+        answers.help_person(_to(reply))
+    elif free_wording.asks_to_stop(reply.body):
+        everywhere = _opt_out(reply, ConsentSource.FREE_TEXT, "opted out in own words")
+        PossibleOptOut.objects.create(reply=reply, brand=reply.brand, everywhere=everywhere)
+
+
+def _opt_out(reply: Reply, source: str, reason: str) -> bool:
+    """Suppress, cancel, confirm once; answers whether it counts for the whole workspace."""
+    brand, workspace = reply.brand, reply.brand.workspace
+    everywhere = consent_rules.stop_covers_workspace(workspace, reply.received_at)
+    scope = None if everywhere else brand
+    before = consent.is_suppressed(workspace, reply.phone, scope)
     consent.opt_out(
-        brand.workspace,
+        workspace,
         reply.phone,
-        brand=brand,
+        brand=scope,
         at=reply.received_at,
-        source=ConsentSource.KEYWORD,
-        reason="opted out by text",
+        source=source,
+        reason=reason,
         evidence=_evidence(reply),
     )
     if reply.subscriber_id:
-        outcomes.cancel_for_person(reply.subscriber_id, [brand.pk], "opted_out")
+        brands = workspace.brands.values_list("pk", flat=True) if everywhere else [brand.pk]
+        outcomes.cancel_for_person(reply.subscriber_id, brands, "opted_out")
     if not before:
-        answers.confirm_opt_out(
-            brand,
-            reply.phone,
-            subscriber_id=reply.subscriber_id,
-            cause=reply.pk,
-            at=reply.received_at,
-        )
-    log.info("opted_out", brand=brand.slug, reply=reply.pk)
+        answers.confirm_opt_out(_to(reply), everywhere=everywhere)
+    log.info("opted_out", brand=brand.slug, reply=reply.pk, by=source)
+    return everywhere
+
+
+def _opt_in(reply: Reply) -> None:
+    """START: the person is back, or is somebody new; confirmed where that changed something."""
+    brand = reply.brand
+    person = reply.subscriber or upsert.upsert(
+        brand.workspace, {"phone": reply.phone}, subscribe={}, evidence={}
+    )
+    consent.lock_people([person.pk])
+    opt_in = consent.OptIn(person.pk, bytes(person.phone_hash), reply.received_at, _evidence(reply))
+    was_in = Subscription.objects.filter(
+        subscriber=person, brand=brand, status=Subscription.Status.OPTED_IN
+    ).exists()
+    barred = consent.is_suppressed(brand.workspace, reply.phone, brand)
+    consent.opt_in_many(brand, [opt_in], source=ConsentSource.KEYWORD)
+    now_barred = consent.is_suppressed(brand.workspace, reply.phone, brand)
+    if not now_barred and (barred or not was_in):
+        answers.confirm_opt_in(_to(reply))
+
+
+def _confirm(reply: Reply) -> None:
+    """YES: counts only where it was asked for."""
+    if reply.subscriber and consent.confirm(
+        reply.subscriber, reply.brand, at=reply.received_at, evidence=_evidence(reply)
+    ):
+        answers.confirm_opt_in(_to(reply))
+
+
+def _to(reply: Reply) -> answers.To:
+    return answers.To(
+        reply.brand,
+        reply.phone,
+        subscriber_id=reply.subscriber_id,
+        cause=reply.pk,
+        at=reply.received_at,
+    )
 
 
 def _last_text(sender: Sender, subscriber: Subscriber | None, now: dt.datetime) -> SentLog | None:

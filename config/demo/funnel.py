@@ -81,9 +81,9 @@ def of_campaign(campaign: Campaign) -> list[str]:
 
 
 def confirmations(brands: list[Brand]) -> str:
-    """How many opt-outs were confirmed by a text."""
+    """How many texts answered a STOP, START or HELP."""
     count = SentLog.objects.filter(brand__in=brands, purpose=Purpose.CONFIRMATION).count()
-    return _row("opt-out confirmations", count)
+    return _row("answers to STOP, START, HELP", count)
 
 
 def _turns(campaign: Campaign) -> list[str]:

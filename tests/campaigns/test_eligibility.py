@@ -104,6 +104,7 @@ def test_what_time_mends_is_put_off_and_the_rest_is_passed_over(
 
 def test_every_reason_can_be_reached_and_has_words() -> None:
     reached = {Reason.OK} | {reason for reason, _, _ in RULES}
+    reached.add(decide(facts(), policy(purpose=Purpose.OPT_IN), NOW).reason)
 
     # The other two are the planner's: see below.
     assert set(Reason) - reached == {Reason.BAD_CONTENT, Reason.ERROR}
@@ -283,6 +284,28 @@ def test_the_answer_to_an_opt_out_is_sent_whatever_else_forbids_texts(
 
     at_once = NOW + dt.timedelta(minutes=5)
     assert decision == Decision(Action.SEND, Reason.OK, window_end=at_once)
+
+
+@pytest.mark.parametrize(
+    ("of_person", "of_policy", "reason"),
+    [
+        ({}, {}, Reason.OK),
+        ({"subscription": "opted_in"}, {}, Reason.NOT_PENDING),
+        ({"subscription": None}, {}, Reason.NOT_PENDING),
+        ({"subscription": "opted_out"}, {}, Reason.OPTED_OUT),
+        ({"suppressed": True}, {}, Reason.SUPPRESSED),
+        ({"number_kind": "landline"}, {}, Reason.UNREACHABLE),
+        ({"brand_sent": [NOW] * 9}, {"daily_limit": 0, "platform_remaining": 0}, Reason.OK),
+        ({"zones": ("Pacific/Honolulu",)}, {}, Reason.OUTSIDE_HOURS),
+        ({}, {"brand_enabled": False}, Reason.BRAND_OFF),
+    ],
+)
+def test_the_text_that_asks_for_a_yes_obeys_everything_but_the_caps(
+    of_person: dict[str, object], of_policy: dict[str, object], reason: Reason
+) -> None:
+    known = facts(**{"subscription": "pending", "has_evidence": False, **of_person})
+
+    assert decide(known, policy(**of_policy, purpose=Purpose.OPT_IN), NOW).reason is reason
 
 
 def person(known: Facts) -> Person:

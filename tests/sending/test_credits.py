@@ -9,8 +9,7 @@ from django.db import DatabaseError
 
 from campaigns import lifecycle, runs
 from campaigns.models import Campaign, Run
-from sending import answers as replies
-from sending import credits, dispatch, outcomes, parking, planning, reaper
+from sending import answers, credits, dispatch, outcomes, parking, planning, reaper
 from sending.gateways.base import Fate, Outcome
 from sending.models import (
     CreditAccount,
@@ -257,9 +256,8 @@ def test_a_failed_text_that_is_queued_again_is_reserved_again(brand: Brand, send
 def test_a_confirmation_costs_nothing(brand: Brand) -> None:
     give(brand, 1)
 
-    replies.confirm_opt_out(
-        brand, "+12125550199", subscriber_id=None, cause="a reply", at=clock.now()
-    )
+    to = answers.To(brand, "+12125550199", subscriber_id=None, cause="a reply", at=clock.now())
+    answers.confirm_opt_out(to, everywhere=False)
 
     assert settled(brand) == (1, 0, 0)
 
