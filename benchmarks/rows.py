@@ -12,13 +12,14 @@ from statistics import median
 
 from django.db import connection
 
-from benchmarks import queue_table, sending
+from benchmarks import forecasts, queue_table, sending
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ROWS: dict[str, Callable[[], dict[str, float]]] = {
     "single": lambda: sending.through("twilio", texts=40_000, delay_ms=200, workers=2),
     "bulk": lambda: sending.through("mitto", texts=40_000, delay_ms=200, workers=2),
     "plan": lambda: sending.planning_row(100_000, 3_000_000),
+    "forecast": lambda: forecasts.of_an_audience(100_000, 1_000_000),
     "fairness": sending.fairness,
     "queue": queue_table.compare,
 }

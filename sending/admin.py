@@ -17,6 +17,7 @@ from campaigns.models import Campaign
 from sending import (
     browse,
     credit_pages,  # noqa: F401 - its import registers them
+    forecast_pages,
     funnel,
     progress,
     queue_pages,
@@ -223,7 +224,10 @@ class SentLogAdmin(_Text, LogAdmin):
         return (*who, "status", "reason", "error_code", "error_detail")
 
     def get_custom_urls(self) -> tuple[Any, ...]:
-        return (("progress/<int:campaign_id>/", "sending_progress", progress_panel),)
+        return (
+            ("progress/<int:campaign_id>/", "sending_progress", progress_panel),
+            ("forecast/<int:campaign_id>/", "sending_forecast", forecast_pages.forecast_page),
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str

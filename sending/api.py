@@ -16,6 +16,7 @@ from campaigns import content, lifecycle
 from campaigns.api import Conflict
 from campaigns.models import Campaign
 from sending import credits, progress, queue_state, trials
+from sending.forecast_api import CampaignForecast
 from subscribers.key_models import Scope
 from subscribers.models import Brand, Subscriber
 
@@ -152,6 +153,11 @@ def _named(field: str, rows: QuerySet, wanted: dict[str, Any]) -> Any:
 
 
 urlpatterns = [
+    path(
+        "campaigns/<int:campaign_id>/forecast",
+        CampaignForecast.as_view(),
+        name="campaign-forecast",
+    ),
     path("campaigns/<int:campaign_id>/test", CampaignTest.as_view(), name="campaign-test"),
     path("campaigns/<int:campaign_id>", CampaignDetail.as_view(), name="campaign"),
     path("brands/<slug:slug>/queue", BrandQueue.as_view(), name="brand-queue"),

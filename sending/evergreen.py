@@ -7,8 +7,8 @@ what exists.
 import datetime as dt
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -107,14 +107,13 @@ def running_pools(brand: Brand) -> QuerySet[Campaign]:
 
 def _pools(brand: Brand, now: dt.datetime) -> list[_Pool]:
     campaigns = running_pools(brand).prefetch_related("messages")
-    return [
-        _Pool(
-            campaign,
-            [message for message in campaign.messages.all() if message.weight > 0],
-            policy.build(brand, campaign, platform_remaining=1, today=now.date()),
-        )
-        for campaign in campaigns
-    ]
+    return [_pool(brand, campaign, now) for campaign in campaigns]
+
+
+def _pool(brand: Brand, campaign: Campaign, now: dt.datetime) -> _Pool:
+    messages = [message for message in campaign.messages.all() if message.weight > 0]
+    rules = policy.build(brand, campaign, platform_remaining=1, today=now.date())
+    return _Pool(campaign, messages, rules)
 
 
 class _Tick:
@@ -128,8 +127,11 @@ class _Tick:
         self.messages = [message for pool in pools for message in pool.messages]
         self.drawn: dict[int, list[tuple[int, Message, Decision]]] = defaultdict(list)
 
-    def decide(self, turn: EvergreenTurn, person: Person) -> None:
-        """Draw a message for a turn, or move the turn to when there may be one."""
+    def decide(self, turn: EvergreenTurn, person: Person) -> dict[int, Decision]:
+        """Draw a message for a turn, or move the turn to when there may be one.
+
+        Answers what was decided on the way, by campaign.
+        """
         again: list[dt.datetime] = []
         decisions: dict[int, Decision] = {}
         for message in self._shuffled(turn):
@@ -144,10 +146,11 @@ class _Tick:
                 turn.next_at = self.now + self.gap
                 turn.turn += 1
                 turn.last_message = message
-                return
+                return decisions
             if decision.until:
                 again.append(decision.until - self.brand.clock_shift)
         turn.next_at = min(again, default=self.now + LOOK_AGAIN)
+        return decisions
 
     def _shuffled(self, turn: EvergreenTurn) -> list[Message]:
         """The pools' messages in this turn's order; the last one that was sent comes last."""
@@ -172,6 +175,55 @@ class _Tick:
         return planned
 
 
+type Drawn = tuple[Person, Message | None, Mapping[int, Decision]]
+
+
+def foresee(campaign: Campaign, *, now: dt.datetime) -> Iterator[Drawn]:
+    """What a tick would do now for everybody who is due if this pool were on; it writes nothing.
+
+    For each person: the message drawn from all pools of the brand, None where there is none yet, and
+    what was decided on the way, by campaign. Who has no turn yet would get one first.
+    """
+    brand = campaign.brand
+    pools = [pool for pool in _pools(brand, now) if pool.campaign.pk != campaign.pk]
+    own = _pool(brand, campaign, now)
+    pools.append(replace(own, policy=replace(own.policy, campaign_running=True)))
+    gap = policy.of_brand(brand).evergreen_gap
+    for turns in _due(brand, now):
+        people = facts.gather(
+            brand,
+            [turn.subscriber_id for turn in turns],
+            now=now,
+            campaigns=[pool.campaign for pool in pools],
+        )
+        tick_of = _Tick(brand, pools, now, gap)
+        by_pk = {message.pk: message for message in tick_of.messages}
+        for turn in turns:
+            had = turn.turn
+            decisions = tick_of.decide(turn, people[turn.subscriber_id])
+            drawn = by_pk[turn.last_message_id] if turn.turn > had else None
+            yield people[turn.subscriber_id], drawn, decisions
+
+
+def _due(brand: Brand, now: dt.datetime) -> Iterator[list[EvergreenTurn]]:
+    """The turns that have come, and new ones of who has none, a chunk at a time."""
+    last = 0
+    due = EvergreenTurn.objects.filter(brand=brand, next_at__lte=now).order_by("pk")
+    while turns := list(due.filter(pk__gt=last)[:CHUNK]):
+        yield turns
+        last = turns[-1].pk
+    last = 0
+    while ids := _newcomers(brand, last):
+        yield [EvergreenTurn(brand=brand, subscriber_id=pk, next_at=now) for pk in ids]
+        last = ids[-1]
+
+
+def _newcomers(brand: Brand, last: int) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(_NEWCOMERS, [brand.pk, last, CHUNK])
+        return [row[0] for row in cursor.fetchall()]
+
+
 _ORIGIN = dt.datetime.fromtimestamp(0, dt.UTC)
 
 # Who joined since, in one statement; an opted-out person's turn stays and is passed over.
@@ -183,3 +235,12 @@ _ADMIT = """
         ON turn.subscriber_id = subscription.subscriber_id AND turn.brand_id = subscription.brand_id
     WHERE subscription.brand_id = %s AND subscription.status = 'opted_in' AND turn.id IS NULL
     ON CONFLICT DO NOTHING"""
+
+_NEWCOMERS = """
+    SELECT subscription.subscriber_id
+    FROM subscribers_subscription AS subscription
+    LEFT JOIN sending_evergreenturn AS turn
+        ON turn.subscriber_id = subscription.subscriber_id AND turn.brand_id = subscription.brand_id
+    WHERE subscription.brand_id = %s AND subscription.status = 'opted_in' AND turn.id IS NULL
+      AND subscription.subscriber_id > %s
+    ORDER BY subscription.subscriber_id LIMIT %s"""

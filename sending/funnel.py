@@ -2,8 +2,18 @@
 
 from dataclasses import dataclass
 
+from campaigns.eligibility import REASON_TEXT, Reason
 from sending.models import State
 from sending.progress import Totals
+
+# What happens to texts after planning: the rest of the reasons that the log holds.
+OTHER_REASONS = {
+    "campaign_cancelled": "The campaign was cancelled",
+    "too_many_attempts": "The provider refused it too often",
+    "no_sender": "No sender was in use in time",
+    "safe_mode": "Held back after the installation was restored",
+    "closed": "Nobody knows whether it arrived",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,28 @@ def cards(totals: Totals) -> list[Card]:
     ]
 
 
-def reasons(totals: Totals) -> list[tuple[str, int]]:
+@dataclass(frozen=True, slots=True)
+class Why:
+    """One reason why texts wait or were not sent; `reason` is as the log has it."""
+
+    reason: str
+    title: str
+    count: int
+
+
+def reasons(totals: Totals) -> list[Why]:
     """Why texts wait or were not sent, the most frequent first."""
     found = sorted(totals.by_reason.items(), key=lambda item: -item[1])
-    return [(reason.replace("_", " ").capitalize(), count) for reason, count in found]
+    return [Why(reason, words(reason), count) for reason, count in found]
+
+
+def words(reason: str) -> str:
+    """A reason of the log as people read it."""
+    if reason in REASON_TEXT:
+        return REASON_TEXT[Reason(reason)]
+    return OTHER_REASONS.get(reason, reason.replace("_", " ").capitalize())
+
+
+def choices() -> list[tuple[str, str]]:
+    """Every reason that may be asked for, with its words."""
+    return [(str(reason), words(reason)) for reason in (*Reason, *OTHER_REASONS)]

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from campaigns.models import Campaign
-from sending import browse, requeue
+from sending import browse, funnel, requeue
 from sending.gateways import registry
 from sending.gateways.codes import Category
 from subscribers import clock
@@ -121,12 +121,14 @@ def _means(*categories: str) -> Q:
     )
 
 
-class ReasonFilter(TextFilter):
-    """The reason, whole, as the list shows it."""
+class ReasonFilter(DropdownFilter):
+    """Why texts wait or were not sent. Beside a campaign or a time, which bound what is read."""
 
     title = "reason"
     parameter_name = "because"
 
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return funnel.choices()
+
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        value = self.value()
-        return queryset.filter(reason=value.strip()) if value else queryset
+        return queryset.filter(reason=self.value()) if self.value() else queryset

@@ -10,7 +10,7 @@ import contextlib
 import datetime as dt
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import UUID
@@ -167,19 +167,11 @@ def prepare(run: Run, *, after: int) -> Chunk:
     run = Run.objects.select_related("campaign", "brand").get(pk=run.pk)
     run.cursor = after
     now = clock.now()
-    ids = _next_people(run, now=now + run.brand.clock_shift)
+    ids = next_people(run, now=now + run.brand.clock_shift)
     if not ids:
         return Chunk(after, after, ())
-    rules = policy.build(run.brand, run.campaign, platform_remaining=1, today=now.date())
     people = facts.gather(run.brand, ids, now=now, campaigns=[run.campaign])
-    messages = list(_messages(run.campaign))
-    sheet = Sheet.of(run, now=now, lane=QueuedText.Lane.BULK)
-    judge = Judge(run.campaign_id, rules, now + run.brand.clock_shift)
-    texts = [
-        plan_text(sheet, people[pk], choose(messages, run.pk, pk), judge.decide(people[pk]))
-        for pk in ids
-    ]
-    return Chunk(after, ids[-1], texts)
+    return Chunk(after, ids[-1], compose(Basis.of(run, now=now), people, ids))
 
 
 class Ahead:
@@ -221,10 +213,11 @@ class Ahead:
             self._took = time.monotonic() - began
 
 
-def _next_people(run: Run, *, now: dt.datetime) -> list[int]:
-    """The next subscribers of the campaign's audience, whatever their subscription says.
+def next_people(run: Run, *, now: dt.datetime) -> list[int]:
+    """The next subscribers of the campaign's audience, whatever their subscription says; CHUNK at
+    most, in the order of their ids.
 
-    `now`: the brand's clock.
+    The forecast asks here too. `now`: the brand's clock. Raises segments.Invalid.
     """
     found = audience.condition(run.campaign, now=now)
     text, parameters = _NEXT, [run.brand_id, run.cursor]
@@ -349,3 +342,32 @@ def plan_text(sheet: Sheet, person: Person, message: Message, decision: Decision
         sheet.lane,
         due_at,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What the texts of a broadcast are planned by at one moment."""
+
+    run_id: int
+    messages: Sequence[Message]
+    rules: Policy
+    sheet: Sheet
+
+    @classmethod
+    def of(cls, run: Run, *, now: dt.datetime) -> Basis:
+        """What is in force. `now`: the database's clock."""
+        rules = policy.build(run.brand, run.campaign, platform_remaining=1, today=now.date())
+        sheet = Sheet.of(run, now=now, lane=QueuedText.Lane.BULK)
+        return cls(run.pk, list(_messages(run.campaign)), rules, sheet)
+
+
+def compose(basis: Basis, people: Mapping[int, Person], ids: Sequence[int]) -> list[NewText]:
+    """A text for each of `ids`, in their order. Writes nothing: the forecast asks here too."""
+    sheet = basis.sheet
+    judge = Judge(sheet.campaign_id, basis.rules, sheet.now + sheet.clock_shift)
+    return [
+        plan_text(
+            sheet, people[pk], choose(basis.messages, basis.run_id, pk), judge.decide(people[pk])
+        )
+        for pk in ids
+    ]
