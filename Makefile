@@ -4,7 +4,7 @@ python := .venv/bin/python
 manage := $(python) manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: bench help demo run test check lint lock clean environment
+.PHONY: bench mutants help demo run test check lint lock clean environment
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ test: environment ## Run every test in parallel (ARGS="-k stop -x")
 chaos: environment ## Kill processes and cut wires, ten minutes (RUNS=n random runs, SEED=n repeats one)
 	@exec env CHAOS=long RUNS="$(RUNS)" SEED="$(SEED)" $(python) -m pytest -m chaos -n 4 \
 	  tests/chaos$(if $(SEED),/test_random.py) $(ARGS)
+
+mutants: environment ## Change the rules' code in every way and count what no test notices, minutes (docs/compliance.md)
+	@exec nice -n 15 .venv/bin/mutmut run && .venv/bin/mutmut results
 
 check: lint test ## Do all that CI does: format, lint, types, imports, migrations, Dockerfile, tests
 

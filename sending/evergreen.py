@@ -153,13 +153,16 @@ class _Tick:
         return decisions
 
     def _shuffled(self, turn: EvergreenTurn) -> list[Message]:
-        """The pools' messages in this turn's order; the last one that was sent comes last."""
+        """The pools' messages in this turn's order. The last one that was sent is not among them, even
+        where it is the only one: nobody gets the same text twice in a row.
+        """
 
-        def place(message: Message) -> tuple[bool, int]:
+        def place(message: Message) -> int:
             draw = identify(_ORIGIN, "draw", turn.subscriber_id, turn.turn, message.pk)
-            return message.pk == turn.last_message_id, draw.int & 0xFFFFFFFF
+            return draw.int & 0xFFFFFFFF
 
-        return sorted(self.messages, key=place)
+        others = (one for one in self.messages if one.pk != turn.last_message_id)
+        return sorted(others, key=place)
 
     def plan(self, people: dict[int, Person]) -> int:
         """Write the texts that were drawn, in a run per campaign."""

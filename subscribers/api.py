@@ -84,7 +84,11 @@ class SubscriberRequest(serializers.Serializer):
     acq_term = serializers.CharField(required=False, allow_blank=True, max_length=200)
     acq_content = serializers.CharField(required=False, allow_blank=True, max_length=200)
     form_title = serializers.CharField(required=False, allow_blank=True, max_length=200)
-    traits = serializers.DictField(required=False, validators=[storable])
+    traits = serializers.DictField(
+        required=False,
+        validators=[storable],
+        help_text="Anything. `state` and `postcode` (or `zip`) add the hours and laws of that place.",
+    )
     timezone = serializers.CharField(required=False, allow_blank=True, max_length=40)
 
 

@@ -83,7 +83,7 @@ def derived(phone: phones.Phone, fields: dict[str, Any]) -> dict[str, Any]:
         phone,
         timezone=fields.get("timezone") or "",
         state=str(traits.get("state") or ""),
-        postcode=fields.get("postcode") or "",
+        postcode=fields.get("postcode") or str(traits.get("postcode") or traits.get("zip") or ""),
     )
     return {
         "number_kind": phone.kind.value,

@@ -92,6 +92,46 @@ def test_nobody_gets_the_same_message_twice_in_a_row(brand: Brand, sender: Sende
     assert set(drawn) == set(TEAS)
 
 
+def test_a_pools_only_message_is_sent_once_until_there_is_another(
+    brand: Brand, sender: Sender
+) -> None:
+    (person,) = world.make_people(brand, 1)
+    pool(brand, "Assam")
+
+    for _ in range(3):
+        tick()
+        send(brand, sender)
+        gap_passes(brand)
+
+    assert history(person) == ["Assam"]
+    turn = EvergreenTurn.objects.get()
+    assert tick() == 0
+    turn.refresh_from_db()
+    assert turn.next_at > clock.now()  # it is not due in every tick
+
+    pool(brand, "Sencha")
+    EvergreenTurn.objects.update(next_at=clock.now())
+    assert tick() == send(brand, sender) == 1
+    gap_passes(brand)
+    assert tick() == send(brand, sender) == 1
+    assert history(person) == ["Assam", "Sencha", "Assam"]
+
+
+def test_a_person_gets_what_the_caps_of_other_pools_still_allow(
+    brand: Brand, sender: Sender
+) -> None:
+    (person,) = world.make_people(brand, 1)
+    pool(brand, "A1", "A2", weekly_cap=1)
+    pool(brand, "B1", "B2", weekly_cap=2)
+
+    for _ in range(3):
+        assert tick() == send(brand, sender) == 1
+        gap_passes(brand)
+
+    assert Counter(body[0] for body in history(person)) == {"A": 1, "B": 2}
+    assert tick() == 0
+
+
 def test_the_draw_of_a_turn_is_the_same_each_time(brand: Brand) -> None:
     world.make_people(brand, 20)
     pool(brand)

@@ -153,6 +153,13 @@ def test_an_upsert_stores_where_the_person_may_be(client: Client, key: str) -> N
     assert stored.jurisdictions == ["US", "US-CA", "US-NY"]
 
 
+@pytest.mark.parametrize("name", ["postcode", "zip"])
+def test_a_postcode_among_the_traits_adds_its_place(client: Client, key: str, name: str) -> None:
+    accepted(client, key, traits={name: "33101"})
+
+    assert Subscriber.objects.get().jurisdictions == ["US", "US-FL", "US-NY"]
+
+
 @pytest.mark.parametrize(
     "data", ["", {}, {"phone": ""}, {"phone": None}, {"name": "Ada"}, {"phone": "", "email": "no"}]
 )

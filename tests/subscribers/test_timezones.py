@@ -311,3 +311,23 @@ def test_knowing_more_never_takes_a_zone_or_a_jurisdiction_away(
     assert set(everything.zones) == {each for part in parts for each in part.zones}
     assert set(everything.jurisdictions) == {each for part in parts for each in part.jurisdictions}
     assert {part.certain for part in parts} == {everything.certain}
+
+
+@pytest.mark.parametrize(
+    ("codes", "zones"),
+    [
+        ("270 364 423 448 606 850 812 930 219 574 906 334", "America/Chicago America/New_York"),
+        ("605 701 308 402 432 620 785", "America/Chicago America/Denver"),
+        ("208 986 541 458 775", "America/Denver America/Los_Angeles"),
+        ("928", "America/Denver America/Phoenix"),
+        ("907", "America/Adak America/Anchorage"),
+        ("615 931", "America/Chicago"),
+        ("865 386 989", "America/New_York"),
+        ("915 406", "America/Denver"),
+    ],
+)
+def test_area_codes_on_a_border_of_zones_are_in_both(codes: str, zones: str) -> None:
+    """From the counties on each side, not from libphonenumber."""
+    found = {code: " ".join(locate(parse(f"+1{code}5550123")).zones) for code in codes.split()}
+
+    assert found == dict.fromkeys(codes.split(), zones)
