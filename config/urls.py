@@ -11,6 +11,7 @@ urlpatterns = [
     path("api/", include("subscribers.api_bulk")),
     path("api/", include("subscribers.api_people")),
     path("api/", include("campaigns.api")),
+    path("api/", include("campaigns.api_drafts")),
     path("api/", include("sending.api")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

@@ -1,12 +1,15 @@
 """A campaign and how far it is, test sends of it, and a brand's queue."""
 
+import hashlib
+import json
 import uuid
 from typing import Any
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from django.utils.http import parse_etags
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,14 +17,16 @@ from rest_framework.views import APIView
 
 from campaigns import content, lifecycle
 from campaigns.api import Conflict
+from campaigns.api_drafts import CampaignEdit
 from campaigns.models import Campaign
 from sending import credits, progress, queue_state, trials
 from sending.forecast_api import CampaignForecast
+from subscribers.api_pages import SparseFields
 from subscribers.key_models import Scope
 from subscribers.models import Brand, Subscriber
 
 
-class CampaignProgress(serializers.ModelSerializer):
+class CampaignProgress(SparseFields, serializers.ModelSerializer):
     """A campaign, with its texts counted by state and, where they were not sent, by reason."""
 
     brand = serializers.CharField(source="brand.slug")
@@ -53,13 +58,23 @@ class CampaignProgress(serializers.ModelSerializer):
         }
 
 
-class CampaignDetail(APIView):
-    """One campaign of the key's brands."""
+class CampaignDetail(CampaignEdit):
+    """One campaign of the key's brands, and how far it is."""
 
-    @extend_schema(responses=CampaignProgress)
+    @extend_schema(
+        parameters=[OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)],
+        responses={200: CampaignProgress, 304: OpenApiResponse(description="As it was.")},
+    )
     def get(self, request: Request, campaign_id: int) -> Response:
+        """With its `ETag` in `If-None-Match`: 304 while nothing has changed."""
         campaigns = Campaign.objects.for_key(request.auth).select_related("brand")
-        return Response(CampaignProgress(get_object_or_404(campaigns, pk=campaign_id)).data)
+        campaign = get_object_or_404(campaigns, pk=campaign_id)
+        told = CampaignProgress(campaign, context={"request": request}).data
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode())
+        tag = f'"{digest.hexdigest()[:32]}"'
+        if tag in parse_etags(request.headers.get("If-None-Match", "")):
+            return Response(status=304, headers={"ETag": tag})
+        return Response(told, headers={"ETag": tag})
 
 
 class QueueStateAnswer(serializers.Serializer):
