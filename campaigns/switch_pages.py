@@ -17,7 +17,12 @@ from campaigns import switches
 class ReasonForm(BaseDialogForm):
     """Why it is switched off: whoever finds it so reads this."""
 
-    reason = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget())
+    reason = forms.CharField(
+        max_length=200,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="For the others: shown wherever it is asked why nothing is sent.",
+    )
 
 
 class SwitchButtons:

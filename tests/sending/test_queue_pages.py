@@ -102,9 +102,9 @@ def test_sending_is_stopped_with_a_reason_and_started_by_a_button(
     assert off in page
     assert on not in page
 
-    client.post(off, {"_form_submitted": "True"})
+    client.get(off)
     rules.refresh_from_db()
-    assert rules.sending_enabled, "a reason is asked for"
+    assert rules.sending_enabled, "opening the dialog does nothing"
     answer = client.post(off, {"_form_submitted": "True", "reason": "wrong price"})
 
     rules.refresh_from_db()
@@ -115,3 +115,16 @@ def test_sending_is_stopped_with_a_reason_and_started_by_a_button(
     client.post(on, {"_form_submitted": "True"})
     rules.refresh_from_db()
     assert (rules.sending_enabled, rules.off_reason) == (True, "")
+
+
+def test_the_installations_switch_is_for_operators_alone(brand: Brand, client: Client) -> None:
+    member = User.objects.create_user("member", is_staff=True)
+    brand.workspace.members.add(member)
+    member.user_permissions.set(Permission.objects.all())
+    client.force_login(member, backend=BACKEND)
+    off = reverse("admin:campaigns_platformpolicy_switch_off", args=[1])
+
+    answer = client.post(off, {"_form_submitted": "True"})
+
+    assert answer.status_code == 403
+    assert PlatformPolicy.objects.get().sending_enabled
