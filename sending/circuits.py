@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, Q
+from django.db.models.functions import Now
 
 from sending import arrays, stranded, tallies
 from sending.models import Sender, SenderShift
@@ -181,7 +182,7 @@ def _expire_what_waited() -> None:
 def _shift(sender_id: int, share: int, move: Move) -> None:
     Sender.objects.filter(pk=sender_id).update(
         share=move.share,
-        share_since=clock.now(),
+        share_since=Now(),
         share_reason="" if move.share == 100 else move.reason,
     )
     SenderShift.objects.create(

@@ -5,6 +5,7 @@ ids a slice at a time and begins again at their end.
 """
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -13,12 +14,12 @@ import structlog
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from sending import arrays, outcomes
+from sending import arrays, outcomes, refusals
 from sending.gateways import registry
 from sending.gateways.base import Account, Answer, Call
 from sending.gateways.transport import Transport
 from sending.identity import lower_bound
-from sending.models import Sender, StatusLookup
+from sending.models import Sender, State, StatusLookup
 from sending.pipeline import account
 from subscribers import clock
 from subscribers.secrets import CredentialsUnreadable
@@ -58,6 +59,7 @@ def resolve_unknown() -> int:
     closed = outcomes.close_unknown(hopeless) if hopeless else 0
     told = _ask(silent) if silent else []
     if told:
+        _heed(silent, told)
         outcomes.receive(told)
     if closed or silent:
         log.info("looked_up", asked=len(silent), told=len(told), closed=closed)
@@ -114,6 +116,17 @@ def _ask(silent: Sequence[Silent]) -> list[tuple[UUID, str, str]]:
             if found and found.provider_id == one.provider_id:
                 told.append((one.text_id, found.state, found.code))
     return told
+
+
+def _heed(silent: Sequence[Silent], told: Sequence[tuple[UUID, str, str]]) -> None:
+    """A code means the same here as in a receipt; told once: the text then moves on."""
+    bad = {text_id: code for text_id, state, code in told if state == State.UNDELIVERED}
+    by_sender = defaultdict(list)
+    for one in silent:
+        if one.text_id in bad:
+            by_sender[one.sender_id].append((one.text_id, bad[one.text_id]))
+    for sender in Sender.objects.filter(pk__in=by_sender).select_related("brand__workspace"):
+        refusals.heed_receipts(sender, by_sender[sender.pk])
 
 
 def _accounts(sender_ids: set[int]) -> Mapping[int, tuple[str, Account]]:

@@ -4,12 +4,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from sending.models import ProviderAccount, SenderShift, UnknownCode
-from subscribers import clock
 from subscribers.tenant_admin import (
     LargeTable,
     LogAdmin,
@@ -45,7 +45,7 @@ class ProviderAccountAdmin(Undeletable, TenantAdmin):
 
     @display(description="Segments today (UTC)")
     def today(self, account: ProviderAccount) -> str:
-        used = account.used if account.used_on == clock.now().date() else 0
+        used = account.used if account.used_on == timezone.now().date() else 0
         return f"{used:,}" if account.daily_cap is None else f"{used:,} of {account.daily_cap:,}"
 
 

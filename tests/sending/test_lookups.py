@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import UUID
@@ -241,12 +241,13 @@ def test_a_sender_that_was_refused_asks_nothing(brand: Brand, sender: Sender) ->
 
 
 @pytest.fixture
-def other_text_server() -> Iterator[str]:
-    """A provider that answers every question about another text than the one asked about."""
+def always_says() -> Iterator[Callable[[bytes], str]]:
+    """always_says(body) is the address of a provider that answers every question so."""
+    told: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            said = body("twilio", "SM-other", "delivered")
+            said = told[-1]
             self.send_response(200)
             self.send_header("Content-Length", str(len(said)))
             self.end_headers()
@@ -257,21 +258,41 @@ def other_text_server() -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
+
+    def say(said: bytes) -> str:
+        told.append(said)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield say
     server.shutdown()
     server.server_close()
 
 
 def test_an_answer_about_another_text_changes_nothing(
-    brand: Brand, sender: Sender, settings: Any, other_text_server: str
+    brand: Brand, sender: Sender, settings: Any, always_says: Callable[[bytes], str]
 ) -> None:
-    settings.FAKE_CARRIER_URL = other_text_server
+    settings.FAKE_CARRIER_URL = always_says(body("twilio", "SM-other", "delivered"))
     text, same = doubtful(sender, "SM1"), doubtful(sender, "SM-other")
 
     assert lookups.resolve_unknown() == 1
 
     assert world.reload(text).state == State.UNKNOWN
     assert world.reload(same).state == State.DELIVERED
+
+
+def test_a_code_that_is_told_when_asked_means_what_it_means_in_a_receipt(
+    brand: Brand, sender: Sender, settings: Any, always_says: Callable[[bytes], str]
+) -> None:
+    said = body("twilio", "SM1", "undelivered", error_code=30007)
+    settings.FAKE_CARRIER_URL = always_says(said)
+    text = doubtful(sender, "SM1")
+
+    assert lookups.resolve_unknown() == 1
+
+    sender.refresh_from_db()
+    assert sender.status == Sender.Status.STOPPED
+    assert sender.status_reason == "30007 in a receipt: filtered"
+    assert world.reload(text).state == State.UNDELIVERED
 
 
 def test_what_is_unknown_for_three_days_is_closed_and_a_receipt_still_moves_it(
