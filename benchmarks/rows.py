@@ -12,7 +12,7 @@ from statistics import median
 
 from django.db import connection
 
-from benchmarks import forecasts, queue_table, sending
+from benchmarks import forecasts, queue_table, segments, sending
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ROWS: dict[str, Callable[[], dict[str, float]]] = {
@@ -22,6 +22,7 @@ ROWS: dict[str, Callable[[], dict[str, float]]] = {
     "forecast": lambda: forecasts.of_an_audience(100_000, 1_000_000),
     "fairness": sending.fairness,
     "queue": queue_table.compare,
+    "segment_count": segments.segment_count,
 }
 
 

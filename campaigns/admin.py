@@ -17,6 +17,7 @@ from campaigns import (
     preview,
     rule_pages,  # noqa: F401 - its import registers them
 )
+from campaigns.audience_pages import AUDIENCE, CampaignForm, audience_panel
 from campaigns.forms import MessageForm
 from campaigns.models import Campaign, Message, Run
 from subscribers import clock
@@ -82,14 +83,15 @@ class CampaignAdmin(Undeletable, TenantAdmin):
     list_select_related = ("brand",)
     search_fields = ("name",)
     ordering = ("-pk",)
-    autocomplete_fields = ("brand",)
+    form = CampaignForm
+    autocomplete_fields = ("brand", *AUDIENCE)
     inlines = (MessagesInline,)
     actions = ("launch_selected", "pause_selected", "resume_selected", "cancel_selected")
     actions_detail = ("launch", "pause", "resume", "cancel")
     change_form_outer_before_template = "admin/campaigns/progress_slot.html"
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        planned = ("brand", "name", "kind", "starts_at", "weekly_cap")
+        planned = ("brand", "name", "kind", "starts_at", "weekly_cap", *AUDIENCE)
         if obj is None:
             return planned
         state = ("state", "status_reason") if obj.status_reason else ("state",)
@@ -98,9 +100,12 @@ class CampaignAdmin(Undeletable, TenantAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """What texts were planned by stays as it was then."""
-        fixed = () if _is_draft(obj) else ("brand", "kind", "starts_at")
+        fixed = () if _is_draft(obj) else ("brand", "kind", "starts_at", *AUDIENCE)
         shown = ("state", "status_reason", "paused_by_itself", "created_at", "launched_at")
         return (*shown, *fixed)
+
+    def get_custom_urls(self) -> tuple[Any, ...]:
+        return (("audience/", "campaigns_campaign_audience", audience_panel),)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         campaign = self.get_object(request, object_id)

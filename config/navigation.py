@@ -48,6 +48,8 @@ SIDEBAR: dict[str, Any] = {
             "separator": True,
             "items": [
                 _page("Subscribers", "group", "subscribers.subscriber"),
+                _page("Segments", "filter_alt", "subscribers.segment"),
+                _page("Manual lists", "checklist", "subscribers.manuallist"),
                 _page("Subscriptions", "how_to_reg", "subscribers.subscription"),
                 _page("Suppressions", "block", "subscribers.suppression"),
                 _page("Consent events", "fact_check", "subscribers.consentevent"),

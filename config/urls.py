@@ -10,6 +10,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("subscribers.api_bulk")),
     path("api/", include("subscribers.api_people")),
+    path("api/", include("subscribers.api_segments")),
     path("api/", include("campaigns.api")),
     path("api/", include("campaigns.api_drafts")),
     path("api/", include("sending.api")),

@@ -8,7 +8,12 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
-from subscribers import by_hand, key_pages, search  # noqa: F401 - key_pages registers its own
+from subscribers import (  # noqa: F401 - pages register their own
+    by_hand,
+    key_pages,
+    search,
+    segment_pages,
+)
 from subscribers.credentials_form import credentials_form, fields_of, shown_when
 from subscribers.forms import SubscriberForm, SuppressionForm
 from subscribers.models import (

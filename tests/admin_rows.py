@@ -54,6 +54,7 @@ from subscribers.models import (
     Suppression,
     Workspace,
 )
+from subscribers.segment_models import ManualList, ManualListMember, Segment
 from tracking.models import Reply, TrackingEvent, WaitingReceipt
 
 type Rows = dict[type[models.Model], Any]
@@ -117,7 +118,15 @@ def _people(workspace: Workspace, brand: Brand, mark: str, number: int, now: dt.
         source=ConsentSource.OPERATOR,
         reason=mark,
     )
+    manual_list = ManualList.objects.create(workspace=workspace, name=mark)
     return {
+        Segment: Segment.objects.create(
+            workspace=workspace, name=mark, tree={"list": manual_list.pk}
+        ),
+        ManualList: manual_list,
+        ManualListMember: ManualListMember.objects.create(
+            manual_list=manual_list, subscriber=person
+        ),
         Subscriber: person,
         Subscription: Subscription.objects.get(subscriber=person),
         ConsentEvent: ConsentEvent.objects.filter(workspace=workspace).first(),

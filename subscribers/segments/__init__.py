@@ -10,9 +10,9 @@ from subscribers.models import Workspace
 from subscribers.segment_models import Segment
 from subscribers.segments import people, references, tree, words
 from subscribers.segments.people import TooSlow
-from subscribers.segments.tree import Invalid
+from subscribers.segments.tree import Invalid, parse
 
-__all__ = ["Invalid", "TooSlow", "count", "describe", "node_of", "validate"]
+__all__ = ["Invalid", "TooSlow", "count", "describe", "node_of", "parse", "validate"]
 
 
 def validate(filter_tree: object, workspace: Workspace, *, segment_id: int | None = None) -> None:

@@ -20,6 +20,7 @@ from subscribers.segments.tree import (
 )
 
 MOST_SEGMENTS = 500  # of a workspace
+MOST_NAMED = 5
 THIS = 0  # the id of a filter that is not saved yet
 
 
@@ -101,24 +102,18 @@ def check_key(node: Node, key: ApiKey) -> None:
             raise Invalid("", f"{_named(one)} is not there, or your key does not cover it.")
 
 
-def users(segment: Segment) -> list[str]:
-    """The names of the segments that use this one directly."""
-    rows = Segment.objects.filter(workspace=segment.workspace_id).exclude(pk=segment.pk)
-    return sorted(
-        name
-        for name, tree in rows.values_list("name", "tree")
-        if SegmentRule(segment.pk) in walk(parse(tree))
-    )
-
-
-def users_of_list(manual_list: ManualList) -> list[str]:
-    """The names of the segments that use this list."""
-    rows = Segment.objects.filter(workspace=manual_list.workspace_id)
-    return sorted(
-        name
-        for name, tree in rows.values_list("name", "tree")
-        if ListRule(manual_list.pk) in walk(parse(tree))
-    )
+def used_by(row: Segment | ManualList) -> list[str]:
+    """The names of what would reach other people without it: segments, and rows of later apps."""
+    rule = SegmentRule(row.pk) if isinstance(row, Segment) else ListRule(row.pk)
+    trees = Segment.objects.filter(workspace=row.workspace_id).values_list("name", "tree")
+    names = sorted(name for name, tree in trees if rule in walk(parse(tree)))
+    meta = row._meta  # noqa: SLF001 - documented API
+    for relation in meta.related_objects:
+        later = relation.related_model
+        if later._meta.app_label != meta.app_label:  # noqa: SLF001
+            rows = later.objects.filter(**{relation.field.name: row}).order_by("pk")
+            names += [str(one) for one in rows[:MOST_NAMED]]
+    return names
 
 
 def _named(node: Node) -> str:

@@ -112,7 +112,7 @@ class _Writer:
         return has if rule.op == "has" else f"(NOT {has})"
 
     def _text(self, text: str, op: str, value: Value) -> str:
-        """Case does not matter, as PostgreSQL's lower() sees it."""
+        """Case does not matter, as PostgreSQL's lower() sees it. `text` comes first in each."""
         if op in _OPPOSITES:
             return f"(NOT {self._text(text, _OPPOSITES[op], value)})"
         template = _TEXTS[op]
@@ -153,17 +153,11 @@ class _Writer:
         if rule.kind is Kind.BOOLEAN:
             says = "" if rule.value else "NOT "
             return f"({head}{says}({self._at(rule)})::boolean ELSE false END)"
-        return f"({head}{self._within(rule)} ELSE false END)"
-
-    def _within(self, rule: TraitRule) -> str:
-        """A comparison of a trait that is of the right kind; its keys are given where it is named."""
         if rule.kind is Kind.NUMBER:
-            text = self._number("found.value", rule.op, rule.value)
-            value = f"{self._at(rule)}::numeric"
+            inner = self._number(f"{self._at(rule)}::numeric", rule.op, rule.value)
         else:
-            text = self._text("found.value", rule.op, rule.value)
-            value = f"({self._at(rule)} #>> '{{}}')"
-        return f"(SELECT {text} FROM (SELECT {value} AS value) AS found)"
+            inner = self._text(f"({self._at(rule)} #>> '{{}}')", rule.op, rule.value)
+        return f"({head}{inner} ELSE false END)"
 
     def _at(self, rule: TraitRule) -> str:
         keys = "".join([f" -> {self.given(key, 'text')}" for key in rule.keys])

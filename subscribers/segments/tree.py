@@ -35,11 +35,11 @@ type Node = All | AnyOf | Not | FieldRule | TraitRule | SubscriptionRule | ListR
 
 
 class Invalid(ValueError):
-    """The tree is refused; `path` says where ('all[1].value'), the message what to do."""
+    """The tree is refused; `path` says where ('all[1].value'), `sentence` what to do."""
 
     def __init__(self, path: str, sentence: str) -> None:
         """`sentence` completes "At <path>: "."""
-        self.path = path
+        self.path, self.sentence = path, sentence
         super().__init__(f"At {path}: {sentence}" if path else sentence)
 
 
