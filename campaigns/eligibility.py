@@ -142,6 +142,7 @@ type Check = Callable[[Facts, Policy, dt.datetime], Decision | None]
 class Rule(NamedTuple):
     """One rule. `check` answers None where it has nothing against the text: the next one decides."""
 
+    about: str  # which facts it looks at
     title: str  # what it asks for, as people read it
     check: Check
 
@@ -325,55 +326,55 @@ def _answer(facts: Facts, policy: Policy, now: dt.datetime) -> Decision:
     return Decision(Action.SEND, Reason.OK, window_end=now + dt.timedelta(minutes=5))
 
 
-_PLATFORM = Rule("The installation may send", _platform_on)
-_BRAND = Rule("The brand may send", _brand_on)
-_NOT_OUT = Rule("Has not opted out of the brand", _not_opted_out)
-_NOT_SUPPRESSED = Rule("The number is not suppressed", _not_suppressed)
-_REACHABLE = Rule("The number can receive texts", _reachable)
-_HOURS = Rule("It is a permitted hour, wherever the person may be", _hours)
+_PLATFORM = Rule("platform", "The installation may send", _platform_on)
+_BRAND = Rule("brand", "The brand may send", _brand_on)
+_NOT_OUT = Rule("opt_out", "Has not opted out of the brand", _not_opted_out)
+_NOT_SUPPRESSED = Rule("suppression", "The number is not suppressed", _not_suppressed)
+_REACHABLE = Rule("number", "The number can receive texts", _reachable)
+_HOURS = Rule("hours", "It is a permitted hour, wherever the person may be", _hours)
 
 # In the order of design.md. The last rule of each purpose always answers.
 RULES: dict[Purpose, tuple[Rule, ...]] = {
     Purpose.CAMPAIGN: (
         _PLATFORM,
         _BRAND,
-        Rule("The campaign is running", _running),
+        Rule("campaign", "The campaign is running", _running),
         _NOT_OUT,
-        Rule("Has opted in to the brand, with evidence", _opted_in),
+        Rule("opt_in", "Has opted in to the brand, with evidence", _opted_in),
         _NOT_SUPPRESSED,
         _REACHABLE,
-        Rule("Has engaged within the brand's window", _engaged),
-        Rule("Is in the campaign's segment and not left out of it", _in_segment),
-        Rule("May get another text of this campaign this week", _weekly_cap),
-        Rule("May get another text of the brand today", _daily_limit),
-        Rule("The law allows another text within 24 hours", _legal_cap),
-        Rule("The installation may send more texts today", _platform_cap),
+        Rule("engagement", "Has engaged within the brand's window", _engaged),
+        Rule("segment", "Is in the campaign's segment and not left out of it", _in_segment),
+        Rule("weekly_cap", "May get another text of this campaign this week", _weekly_cap),
+        Rule("daily_limit", "May get another text of the brand today", _daily_limit),
+        Rule("legal_cap", "The law allows another text within 24 hours", _legal_cap),
+        Rule("platform_cap", "The installation may send more texts today", _platform_cap),
         _HOURS,
     ),
     Purpose.CONFIRMATION: (
         _PLATFORM,
         _BRAND,
-        Rule("The campaign is running", _running),
-        Rule("A person's text is answered at once", _answer),
+        Rule("campaign", "The campaign is running", _running),
+        Rule("answer", "A person's text is answered at once", _answer),
     ),
     # The hours hold; no cap does: it is one text, which the person asked for.
     Purpose.OPT_IN: (
         _PLATFORM,
         _BRAND,
         _NOT_OUT,
-        Rule("Waits to confirm an opt-in", _pending),
+        Rule("pending", "Waits to confirm an opt-in", _pending),
         _NOT_SUPPRESSED,
         _REACHABLE,
         _HOURS,
     ),
     # No subscription, engagement or cap, whatever the campaign's state; never later.
     Purpose.TEST: (
-        Rule(_PLATFORM.title, _now_or_never(_platform_on)),
-        Rule(_BRAND.title, _now_or_never(_brand_on)),
+        Rule("platform", _PLATFORM.title, _now_or_never(_platform_on)),
+        Rule("brand", _BRAND.title, _now_or_never(_brand_on)),
         _NOT_OUT,
         _NOT_SUPPRESSED,
         _REACHABLE,
-        Rule("The workspace's own numbers get tests at any hour", _own_number),
-        Rule(_HOURS.title, _now_or_never(_hours)),
+        Rule("own_number", "The workspace's own numbers get tests at any hour", _own_number),
+        Rule("hours", _HOURS.title, _now_or_never(_hours)),
     ),
 }

@@ -17,6 +17,7 @@ from campaigns.models import Campaign
 from sending import (
     browse,
     credit_pages,  # noqa: F401 - its import registers them
+    explanation_pages,
     forecast_pages,
     funnel,
     progress,
@@ -227,6 +228,13 @@ class SentLogAdmin(_Text, LogAdmin):
         return (
             ("progress/<int:campaign_id>/", "sending_progress", progress_panel),
             ("forecast/<int:campaign_id>/", "sending_forecast", forecast_pages.forecast_page),
+            ("why/<int:campaign_id>/", "sending_why", explanation_pages.of_campaign),
+            ("why/of/<int:subscriber_id>/", "sending_why_of", explanation_pages.of_person),
+            (
+                "why/<int:campaign_id>/<int:subscriber_id>/",
+                "sending_why_person",
+                explanation_pages.of_both,
+            ),
         )
 
     def get_search_results(

@@ -182,6 +182,7 @@ class SubscriberAdmin(LargeTable, Undeletable, TenantAdmin):
     search_help_text = "Number or its start, e-mail address, or name"
     autocomplete_fields = ("workspace",)
     inlines = (SubscriptionsInline, ConsentEventsInline)
+    change_form_outer_before_template = "admin/subscribers/why_slot.html"
     editable = ("name", "first_name", "last_name", "email", "postcode", "timezone")
     engagement = (
         "has_clicked",
