@@ -234,7 +234,7 @@ TICKER_JOBS = [
     ("sending.strain.brake", 10),
     ("tracking.opt_out_brake.brake", 10),
     ("sending.credits.settle_due", 5),
-    ("sending.accounts.remember_use", 2),
+    ("sending.accounts.remember_use", 5),
     ("sending.lookups.resolve_unknown", 10),
     ("sending.partitions.ensure_ahead", 3600),
     ("subscribers.idempotency.forget_old", 600),

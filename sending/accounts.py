@@ -1,5 +1,7 @@
 """Accounts at providers: what they have used today, and what an operator is told about it."""
 
+import itertools
+
 import redis
 from django.db import connection
 
@@ -9,24 +11,21 @@ from subscribers import clock
 from subscribers.models import Brand
 
 
-def remember_use(at_most: int = 1000) -> int:
+def remember_use() -> int:
     """Keep what Valkey counts of each account's day (the ticker's job), lest it be lost there.
 
-    Answers how many accounts there were. Raises redis.RedisError.
+    Answers how many accounts have sent anything lately. Raises redis.RedisError.
     """
-    accounts = list(ProviderAccount.objects.order_by("pk")[:at_most])
-    told = limits.used_today(accounts) if accounts else {}
-    if told:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                _REMEMBER,
-                [
-                    arrays.literal(told),
-                    arrays.literal(day for day, _ in told.values()),
-                    arrays.literal(used for _, used in told.values()),
-                ],
-            )
-    return len(accounts)
+    remembered = 0
+    for some in itertools.batched(ProviderAccount.objects.order_by("pk").iterator(), 1000):
+        told = limits.used_today(some)
+        remembered += len(told)
+        if told:
+            days = arrays.literal(day for day, _ in told.values())
+            counts = arrays.literal(used for _, used in told.values())
+            with connection.cursor() as cursor:
+                cursor.execute(_REMEMBER, [arrays.literal(told), days, counts])
+    return remembered
 
 
 def held_back_by(brand: Brand) -> list[str]:

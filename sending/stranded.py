@@ -35,14 +35,14 @@ def expire_stranded(at_most: int = 1000) -> int:
 # The day of an account is what `accounts.remember_use` last wrote.
 _STRANDED = """
     WITH stuck AS (
-        SELECT waiting.brand_id,
+        SELECT brand.id AS brand_id,
                CASE WHEN count(sender.id) = 0 THEN %(none)s
                     WHEN max(sender.share) = 0 THEN %(failing)s ELSE %(cap)s END AS reason
-        FROM (SELECT DISTINCT brand_id FROM sending_queuedtext) AS waiting
-        LEFT JOIN sending_sender AS sender ON sender.brand_id = waiting.brand_id
+        FROM subscribers_brand AS brand
+        LEFT JOIN sending_sender AS sender ON sender.brand_id = brand.id
             AND sender.status = 'active' AND sender.weight > 0
         LEFT JOIN sending_provideraccount AS account ON account.id = sender.account_id
-        GROUP BY waiting.brand_id
+        GROUP BY brand.id
         HAVING bool_or(sender.share > 0 AND (account.daily_cap IS NULL
             OR account.used_on IS DISTINCT FROM (now() AT TIME ZONE 'UTC')::date
             OR account.used < account.daily_cap)) IS NOT TRUE)
