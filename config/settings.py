@@ -237,6 +237,7 @@ TICKER_JOBS = [
     ("sending.accounts.remember_use", 5),
     ("sending.lookups.resolve_unknown", 10),
     ("sending.partitions.ensure_ahead", 3600),
+    ("subscribers.erasure.finish_open", 30),
     ("subscribers.idempotency.forget_old", 600),
 ]
 
@@ -245,6 +246,18 @@ LAUNCH_CHECKS = ["sending.costs.check_launch"]
 
 # Who may read /metrics: with a token whoever has it, else only this machine.
 METRICS_TOKEN = env.read("METRICS_TOKEN", env.secret, default="")
+
+# What erases a person in the apps above `subscribers`, in this order; each takes an erasure.Person,
+# may be repeated, and answers whether it has finished. Tracking once before `sending` forgets which
+# texts there were, and once after.
+ERASURE_STEPS = ["tracking.erasure.erase", "sending.erasure.erase", "tracking.erasure.erase"]
+# What an export of a person holds beside what `subscribers` knows: each takes an erasure.Person and
+# answers sections by name.
+EXPORT_STEPS = ["sending.person_export.sections", "tracking.person_export.sections"]
+
+# Asks whether numbers were given to somebody else: a dotted path to a function that takes pairs of
+# an E.164 number and the moment of its consent and answers the numbers that were. Empty: nobody asks.
+REASSIGNED_NUMBER_CHECK = env.read("REASSIGNED_NUMBER_CHECK", env.text, default="")
 
 LOG_LEVEL = env.read("LOG_LEVEL", env.text, default="INFO").upper()
 LOGGING_CONFIG = "config.logs.configure"

@@ -260,6 +260,11 @@ def cancel_for_person(subscriber_id: int, brand_ids: Collection[int], reason: st
     )
 
 
+def cancel_texts(ids: Collection[UUID], reason: str) -> int:
+    """Cancel those of these texts that are planned, whatever they are for; answers how many."""
+    return _cancel("id = ANY(%s::uuid[])", [arrays.ids(ids)], reason)
+
+
 def cancel_of_campaign(campaign_id: int, *, at_most: int = 5000) -> int:
     """Cancel planned texts of a cancelled campaign, a part at a time; answers how many."""
     return _cancel(

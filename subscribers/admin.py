@@ -14,6 +14,7 @@ from subscribers import (  # noqa: F401 - pages register their own
     search,
     segment_pages,
 )
+from subscribers.consent_pages import PersonButtons
 from subscribers.credentials_form import credentials_form, fields_of, shown_when
 from subscribers.forms import SubscriberForm, SuppressionForm
 from subscribers.models import (
@@ -26,6 +27,7 @@ from subscribers.models import (
     Suppression,
     Workspace,
 )
+from subscribers.suppression_pages import ListButtons
 from subscribers.tenant_admin import (
     LargeTable,
     LogAdmin,
@@ -46,6 +48,8 @@ CONSENT_COLOURS = {
     "Opted out": "danger",
     "Opt-out": "danger",
     "Pending": "warning",
+    "Asked to opt in": "warning",
+    "Opt-out undone": "info",
 }
 LIST_CREDENTIALS = {"lime": ("user", "api_id")}
 
@@ -80,7 +84,7 @@ class BrandAdmin(Undeletable, TenantAdmin):
     search_fields = ("name", "slug")
     ordering = ("name",)
     autocomplete_fields = ("workspace",)
-    fields = ("workspace", "name", "slug", "sandbox", "clock_shift", "created_at")
+    fields = ("workspace", "name", "slug", "help_text", "sandbox", "clock_shift", "created_at")
     change_form_outer_before_template = "admin/subscribers/queue_slot.html"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
@@ -168,7 +172,7 @@ class ConsentEventsInline(ReadOnly, TenantTabularInline):
 
 
 @admin.register(Subscriber)
-class SubscriberAdmin(LargeTable, Undeletable, TenantAdmin):
+class SubscriberAdmin(PersonButtons, LargeTable, Undeletable, TenantAdmin):
     form = SubscriberForm
     list_display = ("phone", "full_name", "email", "country", "state", "workspace", "created_at")
     list_filter = (
@@ -204,7 +208,14 @@ class SubscriberAdmin(LargeTable, Undeletable, TenantAdmin):
         "form_title",
         "traits",
     )
-    derived = ("status", "country", "number_kind", "zones", "jurisdictions", "created_at")
+    derived = (
+        *("status", "country", "number_kind", "zones", "jurisdictions", "created_at"),
+        "reassigned_checked_at",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """Of who was erased only a row without a person is left, which texts refer to."""
+        return super().get_queryset(request).filter(erased_at=None)
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> tuple[Any, ...]:
         return self.inlines if obj else ()
@@ -294,7 +305,7 @@ class ConsentEventAdmin(_ByNumber, LogAdmin):
 
 
 @admin.register(Suppression)
-class SuppressionAdmin(_ByNumber, LargeTable, Undeletable, TenantAdmin):
+class SuppressionAdmin(ListButtons, _ByNumber, LargeTable, Undeletable, TenantAdmin):
     form = SuppressionForm
     list_display = ("number", "scope", "workspace", "source", "reason", "created_at")
     list_filter = (("source", ChoicesDropdownFilter), ("brand", VisibleFilter))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import batched
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from subscribers import clock, phones, suppressions
 from subscribers.models import Brand, ConsentSource, Suppression, Workspace
@@ -151,6 +151,12 @@ def _plain(cell: str) -> str:
 def safe_cell(text: str) -> str:
     """The text, marked as text where a spreadsheet would take it for a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def of_brand(brand: Brand) -> QuerySet[Suppression]:
+    """What bars a number from a brand's texts: its own suppressions and the whole workspace's."""
+    everywhere = Q(workspace=brand.workspace_id, brand=None)
+    return Suppression.objects.filter(everywhere | Q(brand=brand))
 
 
 def export(rows: QuerySet[Suppression]) -> Iterator[list[str]]:

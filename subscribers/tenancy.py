@@ -124,3 +124,14 @@ def brand_named(name: str) -> Any:
         names = ", ".join(f"{brand.workspace.slug}/{slug}" for brand in found)
         raise LookupError(f"More than one workspace has a brand {slug!r}; say which: {names}.")
     return found[0]
+
+
+def workspace_named(slug: str) -> Any:
+    """The workspace that an operator names on the command line. Raises LookupError, a sentence."""
+    from subscribers.models import Workspace
+
+    found = Workspace.objects.filter(slug=slug).first()
+    if found is None:
+        known = ", ".join(Workspace.objects.order_by("slug").values_list("slug", flat=True)[:20])
+        raise LookupError(f"There is no workspace {slug!r}; there are: {known or 'none yet'}.")
+    return found

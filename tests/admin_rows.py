@@ -47,15 +47,20 @@ from subscribers.models import (
     Brand,
     ConsentEvent,
     ConsentSource,
+    ConsentWording,
     ContactList,
+    Erasure,
     Membership,
+    OptInRequest,
+    OptInRule,
+    OptOutRule,
     Subscriber,
     Subscription,
     Suppression,
     Workspace,
 )
 from subscribers.segment_models import ManualList, ManualListMember, Segment
-from tracking.models import Reply, TrackingEvent, WaitingReceipt
+from tracking.models import PossibleOptOut, Reply, TrackingEvent, WaitingReceipt
 
 type Rows = dict[type[models.Model], Any]
 
@@ -131,6 +136,28 @@ def _people(workspace: Workspace, brand: Brand, mark: str, number: int, now: dt.
         Subscription: Subscription.objects.get(subscriber=person),
         ConsentEvent: ConsentEvent.objects.filter(workspace=workspace).first(),
         Suppression: Suppression.objects.get(workspace=workspace),
+        **_consent(workspace, brand, person, mark, now),
+    }
+
+
+def _consent(
+    workspace: Workspace, brand: Brand, person: Subscriber, mark: str, now: dt.datetime
+) -> Rows:
+    return {
+        ConsentWording: ConsentWording.objects.create(
+            brand=brand, version=mark, text=f"{mark}: I agree", valid_from=now
+        ),
+        OptInRule: OptInRule.objects.create(brand=brand, effective_from=now),
+        OptOutRule: OptOutRule.objects.create(workspace=workspace, effective_from=now),
+        OptInRequest: OptInRequest.objects.create(
+            subscriber=person, brand=brand, requested_at=now, expires_at=now, source="api"
+        ),
+        Erasure: Erasure.objects.create(
+            workspace=workspace,
+            phone_hash=f"{mark}{workspace.pk}".encode(),
+            actor=mark,
+            reason=mark,
+        ),
     }
 
 
@@ -194,6 +221,7 @@ def _texts(rows: Rows, mark: str, now: dt.datetime) -> Rows:
             token=uuid.uuid4(), brand=brand, texts=[text.id], expires_at=now
         ),
         Reply: reply,
+        PossibleOptOut: PossibleOptOut.objects.create(reply=reply, brand=brand, everywhere=False),
         StatusLookup: StatusLookup.objects.create(text_id=text.id, brand=brand, asked_at=now),
         TrackingEvent: TrackingEvent.objects.create(
             id=identify(now, "receipt", text.id),

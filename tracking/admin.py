@@ -12,6 +12,7 @@ from sending import browse
 from sending.log_filters import WhenFilter
 from subscribers import phones, search
 from subscribers.tenant_admin import LogAdmin, VisibleFilter
+from tracking import possible_opt_out_pages  # noqa: F401 - registers its own
 from tracking.models import Reply, TrackingEvent, WaitingReceipt
 
 MEANING_COLOURS = {"Opt-out": "danger", "Opt-in": "success", "Help": "info"}

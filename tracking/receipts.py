@@ -143,10 +143,11 @@ _SENDERS_WITH_MATCHES = """
     SELECT DISTINCT waiting.sender_id FROM tracking_waitingreceipt AS waiting
     JOIN sending_providermessage AS known USING (provider_id, sender_id)"""
 
+# What a provider tells of somebody who was erased is not kept.
 _INSERT_EVENTS = """
     INSERT INTO tracking_trackingevent (id, brand_id, text_id, kind, name, code, raw, subscriber_id)
-    SELECT given.id, %(brand)s, given.text_id, 'receipt', given.name, given.code, given.raw,
-           text.subscriber_id
+    SELECT given.id, %(brand)s, given.text_id, 'receipt', given.name, given.code,
+           CASE WHEN text.phone = '' THEN '{}' ELSE given.raw END, text.subscriber_id
     FROM unnest(%(ids)s::uuid[], %(texts)s::uuid[], %(names)s::text[], %(codes)s::text[],
                 %(raws)s::jsonb[]) AS given(id, text_id, name, code, raw)
     LEFT JOIN sending_sentlog AS text ON text.id = given.text_id AND text.id = ANY(%(texts)s)
