@@ -301,16 +301,11 @@ def _within(windows_of: Sequence[Window], now: dt.datetime) -> Decision:
     return _SKIPPED[Reason.NO_HOURS]
 
 
-def _now_or_never(check: Check) -> Check:
-    """The rule for a test: what would be put off is not sent."""
-
-    def checked(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
-        decision = check(facts, policy, now)
-        if decision is not None and decision.action is Action.DEFER:
-            return Decision(Action.SKIP, decision.reason, decision.until)
-        return decision
-
-    return checked
+def _never_later(decision: Decision | None) -> Decision | None:
+    """For a test: what would be put off is not sent."""
+    if decision is not None and decision.action is Action.DEFER:
+        return Decision(Action.SKIP, decision.reason, decision.until)
+    return decision
 
 
 def _own_number(facts: Facts, policy: Policy, now: dt.datetime) -> Decision | None:
@@ -369,12 +364,12 @@ RULES: dict[Purpose, tuple[Rule, ...]] = {
     ),
     # No subscription, engagement or cap, whatever the campaign's state; never later.
     Purpose.TEST: (
-        Rule("platform", _PLATFORM.title, _now_or_never(_platform_on)),
-        Rule("brand", _BRAND.title, _now_or_never(_brand_on)),
+        Rule("platform", _PLATFORM.title, lambda *known: _never_later(_platform_on(*known))),
+        Rule("brand", _BRAND.title, lambda *known: _never_later(_brand_on(*known))),
         _NOT_OUT,
         _NOT_SUPPRESSED,
         _REACHABLE,
         Rule("own_number", "The workspace's own numbers get tests at any hour", _own_number),
-        Rule("hours", _HOURS.title, _now_or_never(_hours)),
+        Rule("hours", _HOURS.title, lambda *known: _never_later(_hours(*known))),
     ),
 }

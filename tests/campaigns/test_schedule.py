@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns import schedule
-from campaigns.schedule import Hours, Span, Window, is_holiday, parse_span, windows
+from campaigns.schedule import ChangingHours, Hours, Span, Window, is_holiday, parse_span, windows
 from tests.campaigns import wall_clock
 
 EASTERN, CENTRAL = "America/New_York", "America/Chicago"
@@ -373,3 +373,17 @@ def test_no_hours_of_the_night_let_a_text_out_when_the_clocks_change(zone: str) 
                 moment = day + number * wall_clock.QUARTER
                 inside = any(one.start <= moment < one.end for one in found)
                 assert not inside or wall_clock.shows(zone, text, moment), (text, moment)
+
+
+def test_hours_that_change_are_those_of_the_last_step_that_has_begun() -> None:
+    first, second = dt.date(2027, 3, 1), dt.date(2027, 3, 10)
+    wide, narrow = parse_span("08:00-21:00"), parse_span("10:00-18:00")
+    steps = [
+        (since, Hours("", span, span, span, None, holiday_same=True))
+        for since, span in ((first, wide), (second, narrow))
+    ]
+    hours = ChangingHours(tuple(steps))
+    one = dt.timedelta(days=1)
+
+    assert [hours.on(day) for day in (first - one, first, second - one)] == [None, wide, wide]
+    assert [hours.on(day) for day in (second, second + 300 * one)] == [narrow, narrow]
