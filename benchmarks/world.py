@@ -115,8 +115,8 @@ def broadcast(of: Brand) -> Campaign:
     campaign = Campaign.objects.create(brand=of, name="Bench")
     Message.objects.create(
         campaign=campaign,
-        body="{{ brand }}: Hi {{ first_name }}, all saddles are 20% off on Saturday. Reply STOP to"
-        " opt out.",
+        body="{{ brand }}: Hi {{ first_name | default: 'friend' }}, all saddles are 20% off on Saturday."
+        " Reply STOP to opt out.",
     )
     lifecycle.launch(campaign, now=clock.now())
     return campaign

@@ -6,7 +6,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
@@ -14,12 +14,14 @@ from unfold.enums import ActionVariant
 
 from campaigns import (
     controls,
+    lint,
     preview,
     rule_pages,  # noqa: F401 - its import registers them
 )
 from campaigns.audience_pages import AUDIENCE, CampaignForm, audience_panel
 from campaigns.forms import MessageForm
 from campaigns.models import Campaign, Message, Run
+from campaigns.winner_pages import WinnerButton
 from subscribers import clock
 from subscribers.tenant_admin import (
     LogAdmin,
@@ -37,6 +39,8 @@ STATUS_COLOURS = {
     "Completed": "primary",
 }
 
+UTM = ("utm_source", "utm_medium", "utm_campaign")
+SHARES = ("test_share", "holdout")
 MOST_PAUSES = 10  # that a campaign's page lists
 
 
@@ -49,8 +53,15 @@ class MessagesInline(Undeletable, TenantStackedInline):
 
     model = Message
     form = MessageForm
-    fields = ("name", "weight", "body", "size")
-    readonly_fields = ("size",)
+    fields = (
+        ("name", "weight", "language"),
+        "body",
+        "replace_look_alikes",
+        "reads",
+        "size",
+        "findings",
+    )
+    readonly_fields = ("reads", "size", "findings")
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         return 0 if obj else 1
@@ -61,11 +72,40 @@ class MessagesInline(Undeletable, TenantStackedInline):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _is_draft(obj) and super().has_change_permission(request, obj)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).select_related("campaign__brand")
+
     @display(description="Size")
     def size(self, message: Message) -> str:
         if not message.body:
             return "Shown when it is saved: 160 characters fit in one segment, each costs one."
-        return preview.size(message.body, brand=message.campaign.brand.name)
+        return preview.size(message)
+
+    @display(description="What is read")
+    def reads(self, message: Message) -> str:
+        """With what the brand adds, and with short links."""
+        if not message.body:
+            return "Shown when it is saved."
+        return format_html('<span class="whitespace-pre-line">{}</span>', preview.body(message))
+
+    @display(description="Before launch")
+    def findings(self, message: Message) -> str:
+        """What refuses the launch, and advice."""
+        if not message.body:
+            return "Checked when it is saved."
+        found = lint.of_message(message)
+        if not found:
+            return "Nothing to mend."
+        return format_html_join(
+            mark_safe("<br>"),
+            '<span class="{}">{}</span>',
+            [
+                ("text-red-600 dark:text-red-500", f"Mend: {one.sentence}")
+                if one.blocks
+                else ("", f"Advice: {one.sentence}")
+                for one in found
+            ],
+        )
 
 
 def _dialog(title: str, description: str, submit: str) -> dict[str, str]:
@@ -73,7 +113,7 @@ def _dialog(title: str, description: str, submit: str) -> dict[str, str]:
 
 
 @admin.register(Campaign)
-class CampaignAdmin(Undeletable, TenantAdmin):
+class CampaignAdmin(WinnerButton, Undeletable, TenantAdmin):
     list_display = ("name", "brand", "kind", "state", "starts_at", "launched_at")
     list_filter = (
         ("status", ChoicesDropdownFilter),
@@ -87,11 +127,12 @@ class CampaignAdmin(Undeletable, TenantAdmin):
     autocomplete_fields = ("brand", *AUDIENCE)
     inlines = (MessagesInline,)
     actions = ("launch_selected", "pause_selected", "resume_selected", "cancel_selected")
-    actions_detail = ("launch", "pause", "resume", "cancel")
+    actions_detail = ("launch", "pause", "resume", "cancel", "choose_winner")
     change_form_outer_before_template = "admin/campaigns/progress_slot.html"
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        planned = ("brand", "name", "kind", "starts_at", "weekly_cap", *AUDIENCE)
+        basics = ("brand", "name", "kind", "starts_at", "weekly_cap")
+        planned = (*basics, *AUDIENCE, SHARES, UTM)
         if obj is None:
             return planned
         state = ("state", "status_reason") if obj.status_reason else ("state",)
@@ -100,7 +141,8 @@ class CampaignAdmin(Undeletable, TenantAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """What texts were planned by stays as it was then."""
-        fixed = () if _is_draft(obj) else ("brand", "kind", "starts_at", *AUDIENCE)
+        planned_by = ("brand", "kind", "starts_at", *AUDIENCE, *SHARES, *UTM)
+        fixed = () if _is_draft(obj) else planned_by
         shown = ("state", "status_reason", "paused_by_itself", "created_at", "launched_at")
         return (*shown, *fixed)
 
@@ -110,6 +152,8 @@ class CampaignAdmin(Undeletable, TenantAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         campaign = self.get_object(request, object_id)
         names = controls.offered(campaign.status) if campaign else set()
+        if campaign and self.may_choose(campaign):
+            names.add("choose-winner")
         buttons = super().get_actions_detail(request, object_id)
         return [button for button in buttons if button.path in names]
 

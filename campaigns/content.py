@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TextIO
 
 from liquid import BoundTemplate, Environment, Node, RenderContext, StrictUndefined
 from liquid.builtin.expressions.primitive import IntegerLiteral, RangeLiteral
+from liquid.builtin.output import Output, OutputNode
 from liquid.exceptions import LiquidError
 from liquid.expression import Expression
 
@@ -23,6 +26,13 @@ LONGEST_SOURCE = 4 * LONGEST_BODY
 LONGEST_LOOP = 100
 LONGEST_FIELD = 200  # characters: as a person's `name` may have
 FIELDS = ("first_name", "last_name", "name", "brand")
+OPTIONAL = ("first_name", "last_name", "name")  # what a person may lack
+# Somebody with a long name: what a message looks like at its longest, nearly.
+SAMPLE = {
+    "first_name": "Alexandra",
+    "last_name": "Montgomery",
+    "name": "Alexandra Montgomery",
+}
 FILTERS = (
     *("append", "capitalize", "default", "downcase", "first", "last", "lstrip", "prepend"),
     *("remove", "rstrip", "size", "slice", "split", "squish", "strip", "strip_newlines"),
@@ -34,7 +44,22 @@ UNSENDABLE = "The message holds a character that no text can carry."
 
 
 class BadContent(Exception):
-    """A message that cannot be written; the text says what to mend."""
+    """A message that cannot be written; the text says what to mend.
+
+    `position`: where in the source, as far as it is known.
+    """
+
+    def __init__(self, sentence: str, *, position: int | None = None) -> None:
+        super().__init__(sentence)
+        self.position = position
+
+
+class NoFallback(BadContent):
+    """An output of the message writes nothing for somebody who lacks a field."""
+
+
+class _WroteNothing(LiquidError):
+    """An output came out empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +104,20 @@ def _joined_ucs2(body: str) -> int:
     return parts
 
 
+class _SpeakingNode(OutputNode):
+    """`{{ ... }}` that always writes something: 'Hi ,' is never sent to who has no name."""
+
+    def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
+        written = super().render_to_output(context, buffer)
+        if not written:
+            raise _WroteNothing(str(self), token=self.token)
+        return written
+
+
+class _SpeakingOutput(Output):
+    node_class = _SpeakingNode
+
+
 class _Limited(Environment):
     """Liquid that a marketer's mistake cannot turn into a runaway.
 
@@ -93,6 +132,7 @@ class _Limited(Environment):
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
+        self.add_tag(_SpeakingOutput)
         self.tags = {name: self.tags[name] for name in (*_PARTS, *TAGS)}
         self.filters = {name: self.filters[name] for name in FILTERS}
 
@@ -110,7 +150,8 @@ def compiled(source: str) -> BoundTemplate:
         _refuse_unknown_names(template)
         _refuse_long_ranges(template)
     except LiquidError as error:
-        raise BadContent(f"The message cannot be read: {_what(error)}.") from None
+        sentence = f"The message cannot be read: {_what(error)}."
+        raise BadContent(sentence, position=_where(error)) from None
     except RecursionError:
         raise BadContent("The message cannot be read: it is nested too deeply.") from None
     return template
@@ -157,18 +198,33 @@ def _expressions(template: BoundTemplate) -> Iterator[Expression]:
 def _what(error: LiquidError) -> str:
     """One line; Liquid's own words draw a picture of the source, and can fail at its end."""
     words = " ".join(str(error.message).split())[:200].rstrip(".")
-    token = error.token
-    if token is None or token.start_index < 0:
+    position = _where(error)
+    if position is None or error.token is None:
         return words
-    return f"{words} (line {token.source.count(chr(10), 0, token.start_index) + 1})"
+    return f"{words} (line {error.token.source.count(chr(10), 0, position) + 1})"
+
+
+def _where(error: LiquidError) -> int | None:
+    """Where in the source."""
+    token = error.token
+    return None if token is None or token.start_index < 0 else token.start_index
 
 
 def render(source: str, fields: Mapping[str, str]) -> str:
-    """The body for one person. `fields`: FIELDS. Raises BadContent; never answers an empty body."""
+    """The body for one person. `fields`: FIELDS. Raises BadContent; never answers an empty body,
+    nor one in which a field is silently missing (NoFallback)."""
+    known = {name: value.strip() for name, value in fields.items()}
     try:
-        body = compiled(source).render(**fields).strip()
+        body = compiled(source).render(**known).strip()
+    except _WroteNothing as error:
+        raise NoFallback(
+            f"The message says nothing where it says {_what(error)}: give a fallback,"
+            " such as {{ first_name | default: 'friend' }}.",
+            position=_where(error),
+        ) from None
     except LiquidError as error:
-        raise BadContent(f"The message cannot be written: {_what(error)}.") from None
+        sentence = f"The message cannot be written: {_what(error)}."
+        raise BadContent(sentence, position=_where(error)) from None
     except RecursionError:
         raise BadContent("The message cannot be written: it is nested too deeply.") from None
     except UnicodeEncodeError:  # half of a surrogate pair
@@ -182,24 +238,20 @@ def render(source: str, fields: Mapping[str, str]) -> str:
     return body
 
 
-def write(source: str, fields: Mapping[str, str]) -> tuple[str, int]:
-    """The body for one person and its segments. Raises BadContent like `render`.
-
-    People for whom the message's fields say the same share the work: of 100,000 there are few.
-    """
-    return _written(source, tuple(fields[name] for name in names_used(source)))
-
-
-@lru_cache(maxsize=50_000)
-def _written(source: str, values: tuple[str, ...]) -> tuple[str, int]:
-    body = render(source, dict(zip(names_used(source), values, strict=True)))
-    return body, measure(body).segments
-
-
 @lru_cache(maxsize=1024)
 def names_used(source: str) -> tuple[str, ...]:
     """The FIELDS that a message mentions. Raises BadContent."""
     return tuple(sorted(compiled(source).analyze(include_partials=False).globals))
+
+
+def people(source: str, *, name: str = "x") -> Iterator[dict[str, str]]:
+    """Everybody that a message may meet: each of the fields it mentions there or missing.
+
+    The first lacks nothing. Without the brand's name. Raises BadContent.
+    """
+    mentioned = [field for field in OPTIONAL if field in names_used(source)]
+    for values in itertools.product((name, ""), repeat=len(mentioned)):
+        yield dict.fromkeys(OPTIONAL, name) | dict(zip(mentioned, values, strict=True))
 
 
 def check(source: str) -> None:
@@ -207,5 +259,6 @@ def check(source: str) -> None:
 
     Raises BadContent.
     """
-    for names in ("x", "", "x" * LONGEST_FIELD):
-        render(source, dict.fromkeys(FIELDS, names) | {"brand": names or "x"})
+    for name in ("x", "x" * LONGEST_FIELD):
+        for fields in people(source, name=name):
+            render(source, fields | {"brand": name})

@@ -13,7 +13,7 @@ class MessageForm(forms.ModelForm):
 
     class Meta:
         model = Message
-        fields = ("name", "weight", "body")
+        fields = ("name", "weight", "language", "body", "replace_look_alikes")
         widgets = {"body": UnfoldAdminTextareaWidget(attrs={"rows": 4})}
 
     def clean_body(self) -> str:

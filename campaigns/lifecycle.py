@@ -59,6 +59,12 @@ def _refuse_unreadable_audience(campaign: Campaign, now: dt.datetime) -> None:
         raise NotAllowed(f"Its segment cannot be read. {error}") from None
 
 
+def lock(campaign: Campaign) -> None:
+    """Let nobody else change the campaign until the transaction ends, and look at it anew."""
+    Campaign.objects.select_for_update(of=("self",)).get(pk=campaign.pk)
+    campaign.refresh_from_db()
+
+
 def begin(campaign: Campaign) -> bool:
     """The scheduler found it due: scheduled -> running. False when somebody was faster."""
     return _move(campaign, Status.RUNNING)

@@ -12,13 +12,17 @@ from django.db.models.functions import Now
 from django.db.models.lookups import GreaterThan
 
 from campaigns import history
+from campaigns.languages import valid_language
+from campaigns.link_models import Link  # noqa: F401 - here Django finds it
 from campaigns.schedule import parse_span
+from campaigns.shares import Shares
+from campaigns.text_rules import TextRules
 from subscribers.models import Brand
 from subscribers.segment_models import ManualList, Segment
 from subscribers.tenancy import TenantManager
 
 
-class Campaign(models.Model):
+class Campaign(Shares):
     """A broadcast (once, to an audience) or an evergreen pool (every tick picks among its messages).
 
     `status` is written by `lifecycle.py` alone.
@@ -66,6 +70,20 @@ class Campaign(models.Model):
     exclude_lists = models.ManyToManyField(
         ManualList, blank=True, related_name="excluded_from", help_text="Nobody on these gets it."
     )
+    utm_source = models.CharField(
+        "UTM source",
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Added to the address that a link leads to, such as sms. Empty: nothing is added.",
+    )
+    utm_medium = models.CharField(
+        "UTM medium", max_length=100, blank=True, default="", db_default=""
+    )
+    utm_campaign = models.CharField(
+        "UTM campaign", max_length=100, blank=True, default="", db_default=""
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     launched_at = models.DateTimeField(null=True, editable=False)
     resumed_at = models.DateTimeField(null=True, editable=False)
@@ -85,7 +103,24 @@ class Message(models.Model):
     name = models.CharField(max_length=60, blank=True)
     body = models.TextField(
         max_length=2000,
-        help_text="May use {{ first_name }}, {{ last_name }}, {{ name }} and {{ brand }}.",
+        help_text="May use {{ brand }}, and with a fallback what a person may lack:"
+        " {{ first_name | default: 'friend' }}, {{ last_name }}, {{ name }}.",
+    )
+    language = models.CharField(
+        max_length=35,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[valid_language],
+        help_text="Such as en, es or fr-CA. Empty: the brand's own. Each person gets a message in"
+        " her language where there is one.",
+    )
+    replace_look_alikes = models.BooleanField(
+        "plain characters",
+        null=True,
+        blank=True,
+        help_text="Curly quotes, dashes and the like become plain ones, so that more fits in a"
+        " segment. Unknown: as the brand does.",
     )
     weight = models.PositiveSmallIntegerField(default=1, help_text="0: not used any more.")
 
@@ -117,6 +152,13 @@ class Run(models.Model):
     audience = models.PositiveIntegerField(default=0)
     planned_at = models.DateTimeField(null=True, help_text="When the whole audience was planned.")
     finished_at = models.DateTimeField(null=True, help_text="When the last text left the queue.")
+    winner = models.ForeignKey(
+        Message,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="What the rest of the audience gets, after the test. Empty: all messages.",
+    )
 
     tenant_path = "brand__workspace"
     brand_path = "brand"
@@ -126,6 +168,9 @@ class Run(models.Model):
         constraints = [
             # A broadcast runs once however often it is launched; a pool once per tick.
             models.UniqueConstraint(fields=["campaign", "started_at"], name="run_once"),
+            models.UniqueConstraint(
+                fields=["campaign"], condition=Q(winner__isnull=False), name="one_winner"
+            ),
         ]
         indexes = [
             models.Index(
@@ -194,7 +239,7 @@ def _percent(default: int, what: str) -> models.DecimalField:
 
 
 @history.tracked(tenant_path="brand__workspace", brand_path="brand", objects=TenantManager())
-class BrandPolicy(models.Model):
+class BrandPolicy(TextRules):
     """Rules of one brand, at least as strict as the law's."""
 
     brand = models.OneToOneField(Brand, on_delete=models.CASCADE, related_name="policy")

@@ -39,9 +39,13 @@ def build(
     platform_remaining: int,
     today: dt.date,
     purpose: Purpose = Purpose.CAMPAIGN,
+    own: BrandPolicy | None = None,
 ) -> Policy:
-    """The policy for a brand's texts, of one campaign where it is given."""
-    everywhere, own = platform(), of_brand(brand)
+    """The policy for a brand's texts, of one campaign where it is given.
+
+    `own`: the brand's row, where it was read already.
+    """
+    everywhere, own = platform(), own or of_brand(brand)
     span = Span(own.opens, own.closes)
     hours = Hours("", span, span, span, None, holiday_same=True)
     rules = _in_force(today)

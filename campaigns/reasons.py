@@ -24,6 +24,8 @@ class Reason(StrEnum):
     OUTSIDE_HOURS = "outside_hours"
     NO_HOURS = "no_hours"
     BAD_CONTENT = "bad_content"
+    TOO_LONG = "too_long"
+    HOLD_OUT = "hold_out"
     ERROR = "error"
 
 
@@ -46,5 +48,7 @@ REASON_TEXT = {
     Reason.OUTSIDE_HOURS: "Outside the hours of the brand or the law",
     Reason.NO_HOURS: "No hour suits every place where the person may be",
     Reason.BAD_CONTENT: "The message could not be written for this person",
+    Reason.TOO_LONG: "The message is longer for this person than the brand allows",
+    Reason.HOLD_OUT: "Is held out, so that the effect of the campaign can be measured",
     Reason.ERROR: "The decision failed, so nothing was sent",
 }

@@ -59,6 +59,19 @@ class BrandPolicyAdmin(SwitchButtons, Audited, Undeletable, TenantAdmin):
             {"fields": ("daily_limit", "engagement_days", "opens", "closes", "evergreen_gap")},
         ),
         (
+            "What a text says",
+            {
+                "fields": (
+                    "add_brand_name",
+                    "add_opt_out_line",
+                    "opt_out_line",
+                    ("default_language", "most_segments"),
+                    "replace_look_alikes",
+                )
+            },
+        ),
+        ("Links", {"fields": ("shorten_links", "link_domain", "link_domains")}),
+        (
             "When a campaign pauses by itself",
             {
                 "fields": (

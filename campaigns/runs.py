@@ -5,7 +5,7 @@ import datetime as dt
 from django.db import transaction
 from django.db.models import F
 
-from campaigns.models import Campaign, Run
+from campaigns.models import Campaign, Message, Run
 
 
 def whole_milliseconds(moment: dt.datetime) -> dt.datetime:
@@ -15,11 +15,27 @@ def whole_milliseconds(moment: dt.datetime) -> dt.datetime:
 
 @transaction.atomic
 def open_broadcast(campaign: Campaign, *, now: dt.datetime) -> Run:
-    """The one run of a broadcast, made at its first call (whoever calls it first)."""
+    """The run that a broadcast is planned by, made at its first call (whoever calls it first).
+
+    There is one, and a second one for those who waited for the winner.
+    """
     Campaign.objects.select_for_update().get(pk=campaign.pk)
-    run = Run.objects.filter(campaign=campaign).first()
+    run = Run.objects.filter(campaign=campaign).order_by("-pk").first()
     return run or Run.objects.create(
         campaign=campaign, brand_id=campaign.brand_id, started_at=whole_milliseconds(now)
+    )
+
+
+def open_rest(campaign: Campaign, *, winner: Message, now: dt.datetime) -> Run:
+    """The run of those who waited for the winner: a campaign has one at most, by constraint.
+
+    A run of its own, as the caps look for texts by the time in their ids.
+    """
+    return Run.objects.create(
+        campaign=campaign,
+        brand_id=campaign.brand_id,
+        started_at=whole_milliseconds(now),
+        winner=winner,
     )
 
 

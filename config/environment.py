@@ -64,6 +64,12 @@ def seconds(raw: str) -> float:
     return float(raw)
 
 
+def few(raw: str) -> int:
+    if not re.fullmatch(r"[0-9]", raw, re.ASCII):
+        raise ValueError("use a number from 0 to 9")
+    return int(raw)
+
+
 def count(raw: str) -> int:
     if not re.fullmatch(r"[0-9]{1,7}", raw, re.ASCII) or int(raw) < 1:
         raise ValueError("use a whole number from 1 to 9999999")

@@ -167,6 +167,10 @@ if PUBLIC_URL.startswith("https://"):
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = 3600 * 24 * 30
+# Our own proxies in front: whom a request comes from is what the outermost of them saw.
+TRUSTED_PROXIES = env.read(
+    "TRUSTED_PROXIES", env.few, default=1 if PUBLIC_URL.startswith("https://") else 0
+)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 REST_FRAMEWORK = {
@@ -242,7 +246,7 @@ TICKER_JOBS = [
 ]
 
 # What may refuse to launch a campaign: each takes it, and raises campaigns.lifecycle.NotAllowed.
-LAUNCH_CHECKS = ["sending.costs.check_launch"]
+LAUNCH_CHECKS = ["campaigns.lint.check_launch", "sending.costs.check_launch"]
 
 # Who may read /metrics: with a token whoever has it, else only this machine.
 METRICS_TOKEN = env.read("METRICS_TOKEN", env.secret, default="")

@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("webhooks/", include("tracking.webhooks.urls")),
+    path("", include("tracking.clicks")),
 ]
 
 handler404 = "config.envelope.not_found"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from campaigns import audience, content, lifecycle
+from campaigns import audience, content, lifecycle, policy, wording
 from campaigns.models import Campaign, Message
+from campaigns.wording import Style
 from sending.models import CreditAccount, CreditHold
 from subscribers import clock, segments
 from subscribers.models import Brand
@@ -99,7 +100,12 @@ def _segments_each(brand: Brand, messages: Sequence[Message]) -> float:
     if any(set(_names(message)) - {"brand"} for message in messages):
         people = _sample(brand)
     people = people or [dict.fromkeys(content.FIELDS, "") | {"brand": brand.name}]
-    total = sum(message.weight * _segments(message, one) for message in messages for one in people)
+    own = policy.of_brand(brand)
+    total = sum(
+        message.weight * _segments(message, one, wording.style_of(own, message))
+        for message in messages
+        for one in people
+    )
     return total / (weight * len(people))
 
 
@@ -110,9 +116,9 @@ def _names(message: Message) -> tuple[str, ...]:
         return ()
 
 
-def _segments(message: Message, fields: dict[str, str]) -> int:
+def _segments(message: Message, fields: dict[str, str], style: Style) -> int:
     try:
-        return content.write(message.body, fields)[1]
+        return wording.write(message.body, fields, style).size.segments
     except content.BadContent:
         return 0  # who cannot be written to is skipped
 

@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from campaigns import policy, runs
+from campaigns import policy, runs, variants
 from campaigns.eligibility import Action, Decision, Policy
-from campaigns.models import Campaign, Message
+from campaigns.models import BrandPolicy, Campaign, Message
 from sending import credits, facts, outcomes
 from sending.facts import Person
 from sending.identity import identify
 from sending.models import EvergreenTurn, QueuedText
 from sending.planning import Sheet, decide_safely, pause_for_want_of_credits, plan_text
+from sending.writing import Sketch, Writer
 from subscribers import clock
 from subscribers.models import Brand
 
@@ -77,14 +78,15 @@ def tick(brand: Brand) -> tuple[int, int]:
     turns = list(due)
     if not turns:
         return 0, 0
-    pools = _pools(brand, now)
+    own = policy.of_brand(brand)
+    pools = _pools(brand, now, own)
     people = facts.gather(
         brand,
         [turn.subscriber_id for turn in turns],
         now=now,
         campaigns=[pool.campaign for pool in pools],
     )
-    tick_of = _Tick(brand, pools, now, policy.of_brand(brand).evergreen_gap)
+    tick_of = _Tick(brand, pools, now, own)
     for turn in turns:
         tick_of.decide(turn, people[turn.subscriber_id])
     EvergreenTurn.objects.bulk_update(turns, ["next_at", "last_message", "turn"], batch_size=500)
@@ -105,14 +107,14 @@ def running_pools(brand: Brand) -> QuerySet[Campaign]:
     )
 
 
-def _pools(brand: Brand, now: dt.datetime) -> list[_Pool]:
+def _pools(brand: Brand, now: dt.datetime, own: BrandPolicy) -> list[_Pool]:
     campaigns = running_pools(brand).prefetch_related("messages")
-    return [_pool(brand, campaign, now) for campaign in campaigns]
+    return [_pool(brand, campaign, now, own) for campaign in campaigns]
 
 
-def _pool(brand: Brand, campaign: Campaign, now: dt.datetime) -> _Pool:
+def _pool(brand: Brand, campaign: Campaign, now: dt.datetime, own: BrandPolicy) -> _Pool:
     messages = [message for message in campaign.messages.all() if message.weight > 0]
-    rules = policy.build(brand, campaign, platform_remaining=1, today=now.date())
+    rules = policy.build(brand, campaign, platform_remaining=1, today=now.date(), own=own)
     return _Pool(campaign, messages, rules)
 
 
@@ -120,11 +122,17 @@ class _Tick:
     """The draws of one tick, gathered by campaign."""
 
     def __init__(
-        self, brand: Brand, pools: list[_Pool], now: dt.datetime, gap: dt.timedelta
+        self,
+        brand: Brand,
+        pools: list[_Pool],
+        now: dt.datetime,
+        own: BrandPolicy,
+        writing: type[Writer] = Writer,
     ) -> None:
-        self.brand, self.now, self.gap = brand, now, gap
+        self.brand, self.now, self.gap = brand, now, own.evergreen_gap
         self.pools = {pool.campaign.pk: pool for pool in pools}
         self.messages = [message for pool in pools for message in pool.messages]
+        self.writer = writing(own, self.messages)
         self.drawn: dict[int, list[tuple[int, Message, Decision]]] = defaultdict(list)
 
     def decide(self, turn: EvergreenTurn, person: Person) -> dict[int, Decision]:
@@ -134,8 +142,10 @@ class _Tick:
         """
         again: list[dt.datetime] = []
         decisions: dict[int, Decision] = {}
-        for message in self._shuffled(turn):
+        for message in self._shuffled(turn, person.language):
             pool = self.pools[message.campaign_id]
+            if variants.is_held_out(pool.campaign, turn.subscriber_id):
+                continue
             if message.campaign_id not in decisions:
                 decisions[message.campaign_id] = decide_safely(
                     person, message.campaign_id, pool.policy, self.now + self.brand.clock_shift
@@ -152,29 +162,31 @@ class _Tick:
         turn.next_at = min(again, default=self.now + LOOK_AGAIN)
         return decisions
 
-    def _shuffled(self, turn: EvergreenTurn) -> list[Message]:
-        """The pools' messages in this turn's order. The last one that was sent is not among them, even
-        where it is the only one: nobody gets the same text twice in a row.
+    def _shuffled(self, turn: EvergreenTurn, language: str) -> list[Message]:
+        """The pools' messages in this turn's order, those that the person can read. The last one that
+        was sent is not among them, even where it is the only one: nobody gets the same text twice in
+        a row.
         """
 
         def place(message: Message) -> int:
             draw = identify(_ORIGIN, "draw", turn.subscriber_id, turn.turn, message.pk)
             return draw.int & 0xFFFFFFFF
 
-        others = (one for one in self.messages if one.pk != turn.last_message_id)
-        return sorted(others, key=place)
+        readable = self.writer.readable(language)
+        return sorted((one for one in readable if one.pk != turn.last_message_id), key=place)
 
     def plan(self, people: dict[int, Person]) -> int:
         """Write the texts that were drawn, in a run per campaign."""
         planned = 0
         for campaign_id, drawn in self.drawn.items():
             run = runs.open_tick(self.pools[campaign_id].campaign, now=self.now, drawn=len(drawn))
-            sheet = Sheet.of(run, now=self.now, lane=QueuedText.Lane.NORMAL)
+            sheet = Sheet.of(run, now=self.now, lane=QueuedText.Lane.NORMAL, writer=self.writer)
             texts = [
                 plan_text(sheet, people[subscriber_id], message, decision)
                 for subscriber_id, message, decision in drawn
             ]
             planned += outcomes.plan(texts)
+            self.writer.keep()
         return planned
 
 
@@ -188,10 +200,10 @@ def foresee(campaign: Campaign, *, now: dt.datetime) -> Iterator[Drawn]:
     what was decided on the way, by campaign. Who has no turn yet would get one first.
     """
     brand = campaign.brand
-    pools = [pool for pool in _pools(brand, now) if pool.campaign.pk != campaign.pk]
-    own = _pool(brand, campaign, now)
+    rules = policy.of_brand(brand)
+    pools = [pool for pool in _pools(brand, now, rules) if pool.campaign.pk != campaign.pk]
+    own = _pool(brand, campaign, now, rules)
     pools.append(replace(own, policy=replace(own.policy, campaign_running=True)))
-    gap = policy.of_brand(brand).evergreen_gap
     for turns in _due(brand, now):
         people = facts.gather(
             brand,
@@ -199,7 +211,7 @@ def foresee(campaign: Campaign, *, now: dt.datetime) -> Iterator[Drawn]:
             now=now,
             campaigns=[pool.campaign for pool in pools],
         )
-        tick_of = _Tick(brand, pools, now, gap)
+        tick_of = _Tick(brand, pools, now, rules, Sketch)
         by_pk = {message.pk: message for message in tick_of.messages}
         for turn in turns:
             had = turn.turn

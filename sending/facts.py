@@ -41,6 +41,7 @@ class Person:
     departing: tuple[tuple[int | None, dt.datetime], ...] = ()
     # Campaigns that are not for this person: False, or None where that could not be found out.
     outside: dict[int, bool | None] = field(default_factory=lambda: _NOWHERE)
+    language: str = ""  # as the source of the person's traits wrote it; '' where it said nothing
 
     def for_campaign(self, campaign_id: int | None) -> Facts:
         """The facts with this campaign's texts of the last 7 days, and whether it is for them."""
@@ -80,17 +81,17 @@ def gather(
     alike: dict[tuple, Facts] = {}
     people = {}
     for row in rows:
-        pk, phone, first_name, last_name, name = row[:5]
-        known = alike.get(row[5:])
+        pk, phone, first_name, last_name, name, language = row[:6]
+        known = alike.get(row[6:])
         if known is None:
-            known = alike[row[5:]] = _facts(row[5:])
+            known = alike[row[6:]] = _facts(row[6:])
         fields = {
             "first_name": first_name,
             "last_name": last_name,
             "name": name,
             "brand": brand.name,
         }
-        person = people[pk] = Person(pk, phone, fields, known)
+        person = people[pk] = Person(pk, phone, fields, known, language=language)
         if pk in sent:
             _tell(person, sent[pk], brand.clock_shift)
     inside = audience.membership(brand, campaigns, people, now=now + brand.clock_shift)
@@ -180,6 +181,7 @@ def _slow(brand: Brand, now: dt.datetime) -> dt.datetime:
 # time, or every subscription of the brand is read.
 _PEOPLE = """
     SELECT person.id, person.phone, person.first_name, person.last_name, person.name,
+        coalesce(person.traits ->> 'language', ''),
         subscription.status, subscription.opted_in_at IS NOT NULL,
         EXISTS (SELECT FROM subscribers_suppression AS no WHERE no.phone_hash = person.phone_hash
                 AND (no.brand_id IS NULL OR no.brand_id = %(brand)s)),

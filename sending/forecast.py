@@ -18,7 +18,7 @@ from campaigns.eligibility import Facts
 from campaigns.models import Campaign, Run
 from campaigns.runs import whole_milliseconds
 from campaigns.schedule import Window
-from sending import drain, facts, planning, queues, repeats
+from sending import drain, facts, parts, planning, queues, repeats
 from sending.drain import Batch
 from sending.facts import Person
 from sending.models import Sender, State
@@ -26,6 +26,7 @@ from sending.outcomes import NewText
 from sending.planning import Basis
 from sending.progress import Totals
 from sending.repeats import Shared
+from sending.writing import Sketch
 from subscribers import clock, segments
 from subscribers.models import Brand
 
@@ -142,7 +143,7 @@ def _run_of(campaign: Campaign, now: dt.datetime) -> Run:
 
 def _basis_of(run: Run) -> Basis:
     """What it would be planned by if it ran. These texts need no ids: nothing is stored."""
-    basis = Basis.of(run, now=run.started_at)
+    basis = Basis.of(run, now=run.started_at, writing=Sketch)
     if not basis.messages:
         raise NothingToForecast("This campaign has no message; add one first.")
     return replace(
@@ -162,8 +163,9 @@ def _count_everybody(forecast: Forecast, run: Run, basis: Basis) -> Counter[_Gro
     seen = repeats.Seen(forecast.campaign, now=forecast.at)
     others = repeats.Others(forecast.campaign, now=forecast.at)
     while ids := planning.next_people(run, now=forecast.at + run.brand.clock_shift):
-        people = facts.gather(run.brand, ids, now=forecast.at, campaigns=[run.campaign])
-        texts = planning.compose(basis, people, ids)
+        chosen = parts.of_run(run, ids)
+        people = facts.gather(run.brand, chosen, now=forecast.at, campaigns=[run.campaign])
+        texts = planning.compose(basis, people, chosen)
         groups.update(_group(text, people[text.subscriber_id]) for text in texts)
         reached = [text.subscriber_id for text in texts if text.state == State.PLANNED]
         forecast.had_one_today += sum(bool(people[pk].facts.brand_sent) for pk in reached)

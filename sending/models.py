@@ -15,6 +15,7 @@ from sending.credit_models import (  # noqa: F401 - here Django finds them
     CreditHold,
 )
 from sending.gateways import registry
+from sending.link_models import ShortLink  # noqa: F401 - here Django finds it
 from sending.route_models import (  # noqa: F401 - here Django finds them
     GATEWAY_CHOICES,
     ProviderAccount,

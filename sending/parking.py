@@ -7,7 +7,7 @@ parked. Here they come back, cancelled campaigns are emptied and finished ones c
 from django.db import connection
 from django.db.models import Q
 
-from campaigns import lifecycle, policy, runs
+from campaigns import lifecycle, policy, runs, variants
 from campaigns.models import Campaign, Run
 from sending import outcomes, queues
 from sending.identity import lower_bound
@@ -58,8 +58,15 @@ def close_finished() -> None:
         if texts_of(run).filter(state__in=(State.PLANNED, State.SENDING)).exists():
             continue
         runs.finish(run, now=clock.now())
-        if run.campaign.kind == Campaign.Kind.BROADCAST:
+        if run.campaign.kind == Campaign.Kind.BROADCAST and not _goes_on(run.campaign):
             lifecycle.complete(run.campaign)
+
+
+def _goes_on(campaign: Campaign) -> bool:
+    """Whether the rest of a broadcast's audience is still to be planned or sent."""
+    if campaign.test_share is None:
+        return False
+    return variants.awaits_winner(campaign) or campaign.runs.filter(finished_at=None).exists()
 
 
 def texts_of(run: Run):

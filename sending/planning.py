@@ -20,14 +20,18 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from campaigns import audience, content, lifecycle, policy, runs
+from campaigns import audience, lifecycle, policy, runs
+from campaigns.content import BadContent
 from campaigns.eligibility import Action, Decision, Facts, Policy, Purpose, Reason, decide
 from campaigns.models import Campaign, Message, Run
-from sending import costs, credits, facts, outage, outcomes, queues
+from campaigns.variants import Part
+from campaigns.wording import TooLong
+from sending import costs, credits, facts, outage, outcomes, parts, queues
 from sending.facts import Person
 from sending.identity import identify, namer
 from sending.models import QueuedText, State
 from sending.outcomes import NewText
+from sending.writing import Writer
 from subscribers import clock, segments
 
 log = structlog.get_logger("carillon.planning")
@@ -100,14 +104,14 @@ def start_due() -> None:
 def _being_planned() -> Sequence[Campaign]:
     return (
         Campaign.objects.filter(status=Campaign.Status.RUNNING, kind=Campaign.Kind.BROADCAST)
-        .exclude(runs__planned_at__isnull=False)
+        .filter(runs__planned_at__isnull=True)  # which is true without a run
         .select_related("brand")
         .order_by("starts_at")[:100]
     )
 
 
 def _messages(campaign: Campaign) -> QuerySet[Message]:
-    return campaign.messages.filter(weight__gt=0).order_by("pk")
+    return campaign.messages.filter(weight__gt=0).select_related("campaign").order_by("pk")
 
 
 def _pause_for_want_of_a_message(campaign: Campaign) -> None:
@@ -138,6 +142,7 @@ class Chunk:
     after: int  # the run's cursor that they come behind
     cursor: int  # where the run is with them
     texts: Sequence[NewText]
+    writer: Writer  # keeps the short links in them
 
 
 @transaction.atomic
@@ -150,28 +155,32 @@ def plan_chunk(run: Run, chunk: Chunk | None = None) -> int:
     cursor = Run.objects.select_for_update().values_list("cursor", flat=True).get(pk=run.pk)
     if chunk is None or chunk.after != cursor:
         chunk = prepare(run, after=cursor)
-    if not chunk.texts:
+    if chunk.cursor == chunk.after:
         runs.end_of_audience(run, now=clock.now())
         return 0
     new = outcomes.plan(chunk.texts)
+    chunk.writer.keep()
     runs.advance(run, cursor=chunk.cursor, added=len(chunk.texts))
     return new
 
 
 def prepare(run: Run, *, after: int) -> Chunk:
-    """Decide and write the texts of the next people behind a cursor; changes nothing.
+    """Decide and write the texts of the next people behind a cursor; changes nothing, but that
+    each destination of the messages' links has its row.
 
     What happens to them until they are planned, and after, is the gate's to see. Raises
     segments.Invalid where the campaign's segment cannot be read.
     """
-    run = Run.objects.select_related("campaign", "brand").get(pk=run.pk)
+    run = Run.objects.select_related("campaign", "brand", "winner").get(pk=run.pk)
     run.cursor = after
     now = clock.now()
+    basis = Basis.of(run, now=now)
     ids = next_people(run, now=now + run.brand.clock_shift)
     if not ids:
-        return Chunk(after, after, ())
-    people = facts.gather(run.brand, ids, now=now, campaigns=[run.campaign])
-    return Chunk(after, ids[-1], compose(Basis.of(run, now=now), people, ids))
+        return Chunk(after, after, (), basis.sheet.writer)
+    chosen = parts.of_run(run, ids)
+    people = facts.gather(run.brand, chosen, now=now, campaigns=[run.campaign])
+    return Chunk(after, ids[-1], compose(basis, people, chosen), basis.sheet.writer)
 
 
 class Ahead:
@@ -293,9 +302,10 @@ class Sheet:
     now: dt.datetime
     expires_at: dt.datetime
     lane: int
+    writer: Writer
 
     @classmethod
-    def of(cls, run: Run, *, now: dt.datetime, lane: int) -> Sheet:
+    def of(cls, run: Run, *, now: dt.datetime, lane: int, writer: Writer) -> Sheet:
         """`now`: the database's clock."""
         return cls(
             namer(run.started_at, "run", run.pk),
@@ -306,11 +316,13 @@ class Sheet:
             now,
             now + policy.platform().text_lifetime,
             lane,
+            writer,
         )
 
 
 def plan_text(sheet: Sheet, person: Person, message: Message, decision: Decision) -> NewText:
     """The row for one person: planned with its due time, or skipped with its reason."""
+    text_id = sheet.name(person.subscriber_id)
     state, reason, due_at = State.PLANNED, "", sheet.now
     body, segments = "", 0
     if decision.action is Action.DEFER:
@@ -322,11 +334,13 @@ def plan_text(sheet: Sheet, person: Person, message: Message, decision: Decision
         state, reason = State.SKIPPED, decision.reason
     if state is State.PLANNED:
         try:
-            body, segments = content.write(message.body, person.fields)
-        except content.BadContent:
+            body, segments = sheet.writer.write(message, person.fields, text_id)
+        except TooLong:
+            state, reason = State.SKIPPED, Reason.TOO_LONG
+        except BadContent:
             state, reason = State.SKIPPED, Reason.BAD_CONTENT
     return NewText(
-        sheet.name(person.subscriber_id),
+        text_id,
         person.subscriber_id,
         person.phone,
         body,
@@ -354,20 +368,31 @@ class Basis:
     sheet: Sheet
 
     @classmethod
-    def of(cls, run: Run, *, now: dt.datetime) -> Basis:
+    def of(cls, run: Run, *, now: dt.datetime, writing: type[Writer] = Writer) -> Basis:
         """What is in force. `now`: the database's clock."""
-        rules = policy.build(run.brand, run.campaign, platform_remaining=1, today=now.date())
-        sheet = Sheet.of(run, now=now, lane=QueuedText.Lane.BULK)
-        return cls(run.pk, list(_messages(run.campaign)), rules, sheet)
+        own = policy.of_brand(run.brand)
+        rules = policy.build(
+            run.brand, run.campaign, platform_remaining=1, today=now.date(), own=own
+        )
+        messages = [run.winner] if run.winner else list(_messages(run.campaign))
+        writer = writing(own, messages)
+        sheet = Sheet.of(run, now=now, lane=QueuedText.Lane.BULK, writer=writer)
+        return cls(run.pk, messages, rules, sheet)
 
 
-def compose(basis: Basis, people: Mapping[int, Person], ids: Sequence[int]) -> list[NewText]:
-    """A text for each of `ids`, in their order. Writes nothing: the forecast asks here too."""
-    sheet = basis.sheet
+def compose(
+    basis: Basis, people: Mapping[int, Person], chosen: Mapping[int, Part]
+) -> list[NewText]:
+    """A text for each who is chosen (`parts.of_run`), in their order. Writes nothing: the forecast
+    asks here too."""
+    sheet, readable = basis.sheet, basis.sheet.writer.readable
     judge = Judge(sheet.campaign_id, basis.rules, sheet.now + sheet.clock_shift)
     return [
         plan_text(
-            sheet, people[pk], choose(basis.messages, basis.run_id, pk), judge.decide(people[pk])
+            sheet,
+            people[pk],
+            choose(readable(people[pk].language), basis.run_id, pk),
+            parts.decision_for(part, judge.decide(people[pk])),
         )
-        for pk in ids
+        for pk, part in chosen.items()
     ]

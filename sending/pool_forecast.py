@@ -13,6 +13,7 @@ from sending.forecast import NothingToForecast, reading_only
 from sending.models import EvergreenTurn, QueuedText, State
 from sending.planning import Sheet, plan_text
 from sending.progress import Totals
+from sending.writing import Sketch
 from subscribers import clock
 
 
@@ -52,7 +53,8 @@ def of_pool(campaign: Campaign) -> PoolForecast:
         now = whole_milliseconds(clock.now())
         found = PoolForecast(campaign, now)
         run = Run(campaign=campaign, brand=campaign.brand, started_at=now)
-        sheet = Sheet.of(run, now=now, lane=QueuedText.Lane.NORMAL)
+        writer = Sketch(policy.of_brand(campaign.brand), list(campaign.messages.all()))
+        sheet = Sheet.of(run, now=now, lane=QueuedText.Lane.NORMAL, writer=writer)
         for person, message, decisions in evergreen.foresee(campaign, now=now):
             found.due += 1
             own = decisions.get(campaign.pk)

@@ -13,7 +13,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Q
 
-from campaigns import content, lifecycle, policy, preview
+from campaigns import content, lifecycle, policy, wording
 from campaigns.eligibility import TEST_LIFETIME, Action, Facts, Purpose, decide
 from campaigns.models import Campaign, Message
 from campaigns.runs import whole_milliseconds
@@ -22,6 +22,7 @@ from sending.answers import ring_softly
 from sending.identity import identify
 from sending.models import QueuedText, State, TestNumber, TestRequest
 from sending.outcomes import NewText
+from sending.writing import Writer
 from subscribers import clock, consent, phones, upsert
 from subscribers.models import Brand, Subscriber, Suppression
 from subscribers.secrets import phone_hash
@@ -59,14 +60,16 @@ def send(
     chosen = message or campaign.messages.filter(weight__gt=0).order_by("pk").first()
     if chosen is None:
         raise lifecycle.NotAllowed("This campaign has no message to test.")
-    body, segments = content.write(chosen.body, _fields(campaign.brand, person))
+    own = policy.of_brand(campaign.brand)
+    fields = _fields(campaign.brand, person)
+    wording.write(chosen.body, fields, wording.style_of(own, chosen))
     with transaction.atomic():
         told, new = _plan(
             campaign,
             numbers,
             message=chosen,
-            body=body,
-            segments=segments,
+            fields=fields,
+            writer=Writer(own, [chosen]),
             asked=_asked(campaign, key, asked_by),
         )
         transaction.on_commit(lambda: ring_softly(campaign.brand_id))
@@ -83,7 +86,7 @@ def _asked(campaign: Campaign, key: str, asked_by: str) -> TestRequest:
 
 def _fields(brand: Brand, person: Subscriber | None) -> dict[str, str]:
     if person is None:
-        return {**preview.SAMPLE, "brand": brand.name}
+        return {**content.SAMPLE, "brand": brand.name}
     names = ("first_name", "last_name", "name")
     return {name: getattr(person, name) for name in names} | {"brand": brand.name}
 
@@ -93,17 +96,20 @@ def _plan(
     numbers: Sequence[str],
     *,
     message: Message,
-    body: str,
-    segments: int,
+    fields: Mapping[str, str],
+    writer: Writer,
     asked: TestRequest,
 ) -> tuple[list[Tested], int]:
     now = clock.now()
     given = {_e164(number) or number: _e164(number) for number in numbers}
     known = _people(campaign.brand, [e164 for e164 in given.values() if e164])
     reasons = _refused(campaign.brand, known, now)
+    ids = {number: identify(asked.asked_at, "test", asked.pk, number) for number in known}
+    going = {number: of for number, of in known.items() if not reasons[number]}
+    bodies = {number: writer.write(message, fields, ids[number]) for number in going}
     texts = {
         number: NewText(
-            id=identify(asked.asked_at, "test", asked.pk, number),
+            id=ids[number],
             brand_id=campaign.brand_id,
             campaign_id=campaign.pk,
             run_id=None,
@@ -111,18 +117,18 @@ def _plan(
             subscriber_id=subscriber_id,
             purpose=Purpose.TEST,
             phone=number,
-            body=body,
-            segments=segments,
+            body=bodies[number][0],
+            segments=bodies[number][1],
             state=State.PLANNED,
             reason="",
             expires_at=now + TEST_LIFETIME,
             lane=QueuedText.Lane.HIGH,
             due_at=now,
         )
-        for number, (subscriber_id, _) in known.items()
-        if not reasons[number]
+        for number, (subscriber_id, _) in going.items()
     }
     new = outcomes.plan(list(texts.values()))
+    writer.keep()
     told = [
         Tested(number, texts[number].id, "")
         if number in texts

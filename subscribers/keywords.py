@@ -25,6 +25,12 @@ def meaning(body: str) -> Meaning:
     return _by_phrase().get(normalise(body), Meaning.OTHER)
 
 
+def phrases(of: Meaning) -> list[str]:
+    """The keywords of one meaning, normalised, the longest first."""
+    found = [phrase for phrase, meant in _by_phrase().items() if meant is of]
+    return sorted(found, key=lambda phrase: (-len(phrase), phrase))
+
+
 def normalise(body: str) -> str:
     """Upper case without accents and punctuation, words set apart by one space."""
     plain = unicodedata.normalize("NFKD", body)

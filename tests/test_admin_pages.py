@@ -232,6 +232,7 @@ def campaign_form(brand: Brand, body: str) -> dict[str, Any]:
         "name": "Sale",
         "kind": "broadcast",
         "weekly_cap": "1",
+        "holdout": "0",
         "messages-TOTAL_FORMS": "1",
         "messages-INITIAL_FORMS": "0",
         "messages-0-weight": "1",
@@ -242,7 +243,10 @@ def campaign_form(brand: Brand, body: str) -> dict[str, Any]:
 def test_a_campaign_is_written_and_launched_from_its_page(
     client: Client, rows: admin_rows.Rows
 ) -> None:
-    client.post(page(Campaign, "add"), campaign_form(rows[Brand], "Hi {{ first_name }}\r\nBye"))
+    client.post(
+        page(Campaign, "add"),
+        campaign_form(rows[Brand], "{{ brand }}: Hi\r\nReply STOP to opt out"),
+    )
     campaign = Campaign.objects.get(name="Sale")
     client.get(page(Campaign, "launch", campaign.pk))
     assert Campaign.objects.get(name="Sale").status == Campaign.Status.DRAFT
@@ -251,7 +255,7 @@ def test_a_campaign_is_written_and_launched_from_its_page(
 
     assert answer.headers["HX-Redirect"] == page(Campaign, "change", campaign.pk)
     assert Campaign.objects.get(pk=campaign.pk).status == Campaign.Status.SCHEDULED
-    assert Message.objects.get(campaign=campaign).body == "Hi {{ first_name }}\nBye"
+    assert Message.objects.get(campaign=campaign).body == "{{ brand }}: Hi\nReply STOP to opt out"
 
 
 def test_a_message_that_nobody_could_get_is_refused_with_what_is_wrong(
@@ -290,7 +294,13 @@ def test_saving_a_page_does_not_undo_a_state_that_moved_meanwhile(
     its_admin, campaign = admin.site.get_model_admin(Campaign), rows[Campaign]
     request = rf.post("/")
     request.user = User.objects.get(username="operator")
-    data = {"brand": campaign.brand_id, "name": "New", "kind": "broadcast", "weekly_cap": "1"}
+    data = {
+        "brand": campaign.brand_id,
+        "name": "New",
+        "kind": "broadcast",
+        "weekly_cap": "1",
+        "holdout": "0",
+    }
     form = its_admin.get_form(request, campaign, change=True)(data, instance=campaign)
     assert form.is_valid()
     Campaign.objects.update(status=Campaign.Status.RUNNING)

@@ -246,6 +246,7 @@ def test_a_campaign_cannot_be_written_for_their_brand(
             "name": "Sale",
             "kind": "broadcast",
             "weekly_cap": "1",
+            "holdout": "0",
             "messages-TOTAL_FORMS": "0",
             "messages-INITIAL_FORMS": "0",
         },

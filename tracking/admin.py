@@ -15,6 +15,7 @@ from subscribers.tenant_admin import LogAdmin, VisibleFilter
 from tracking import possible_opt_out_pages  # noqa: F401 - registers its own
 from tracking.models import Reply, TrackingEvent, WaitingReceipt
 
+KIND_COLOURS = {"Delivery receipt": "info", "Reply": "primary", "Click": "success"}
 MEANING_COLOURS = {"Opt-out": "danger", "Opt-in": "success", "Help": "info"}
 
 
@@ -32,7 +33,7 @@ class TrackingEventAdmin(LogAdmin):
     ) -> tuple[QuerySet, bool]:
         return browse.of_text(queryset, search_term) if search_term else queryset, False
 
-    @display(description="Kind", label={"Delivery receipt": "info", "Reply": "primary"})
+    @display(description="Kind", label=KIND_COLOURS)
     def what(self, event: TrackingEvent) -> str:
         return event.get_kind_display()
 

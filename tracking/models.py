@@ -1,4 +1,4 @@
-"""What happened to a text afterwards: receipts and replies."""
+"""What happened to a text afterwards: receipts, replies and clicks."""
 
 from django.db import models
 from django.db.models import Q
@@ -20,6 +20,7 @@ class TrackingEvent(models.Model):
     class Kind(models.TextChoices):
         RECEIPT = "receipt", "Delivery receipt"
         REPLY = "reply", "Reply"
+        CLICK = "click", "Click"
 
     id = models.UUIDField(primary_key=True)
     brand = models.ForeignKey(Brand, on_delete=models.PROTECT, db_constraint=False, db_index=False)

@@ -40,7 +40,7 @@ def key(workspace: Workspace) -> str:
 @pytest.fixture
 def campaign(brand: Brand) -> Campaign:
     campaign = Campaign.objects.create(brand=brand, name="Spring")
-    Message.objects.create(campaign=campaign, body="Hello")
+    Message.objects.create(campaign=campaign, body="{{ brand }}: hello. Reply STOP to opt out.")
     return campaign
 
 

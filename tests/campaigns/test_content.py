@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from campaigns import content
-from campaigns.content import BadContent, Size, measure
+from campaigns.content import BadContent, NoFallback, Size, measure
 
 ADA = {"first_name": "Ada", "last_name": "Lovelace", "name": "Ada Lovelace", "brand": "Teas"}
 LIMIT = 1600  # characters: Twilio refuses more
@@ -297,8 +297,9 @@ def test_a_message_that_was_read_in_the_shallows_fails_politely_in_the_deep() ->
 @pytest.mark.parametrize(
     "source",
     [
-        "Hi {{ first_name }}",
         "{{ brand }}: Hi {{ first_name | default: 'friend' }}, come and see. STOP to end",
+        "{{ name | split: ' ' | first | default: 'friend' }}, hello",
+        "Hi{% if first_name != '' %} {{ first_name }}{% endif %}",
         "{{ brand }}",
         "a" * LIMIT,
     ],
@@ -311,6 +312,9 @@ def test_a_message_that_everybody_can_get_passes_the_check(source: str) -> None:
     "source",
     [
         "{{ first_name }}",  # empty for who has no name
+        "Hi {{ first_name }}",
+        "Hi {{ first_name | append: '' }}",
+        "Hi {% if last_name != '' %}{{ first_name }}{% endif %}",  # who has the one only
         "{% if name != '' %}Hi{% endif %}",
         "{% if first_name == '' %}Hi{% endif %}",
         "Hi {% if last_name == '' %}{{ last_name.given }}{% endif %}",
@@ -323,25 +327,12 @@ def test_a_message_that_somebody_could_not_get_fails_the_check(source: str) -> N
         content.check(source)
 
 
-def test_each_person_gets_her_own_body_and_its_segments() -> None:
-    source = "{{ brand }}: Hi {{ first_name }}"
-    bob = ADA | {"first_name": "Bob", "last_name": "Ada"}
-    emoji = ADA | {"first_name": EMOJI * 40}
+@pytest.mark.parametrize("name", ["", " ", "\t\n"])
+def test_a_field_is_never_silently_empty(name: str) -> None:
+    with pytest.raises(NoFallback, match=r"first_name.*give a fallback") as refused:
+        content.render("Hi {{ first_name }}!", ADA | {"first_name": name})
 
-    for _ in range(2):
-        assert content.write(source, ADA) == ("Teas: Hi Ada", 1)
-        assert content.write(source, bob) == ("Teas: Hi Bob", 1)
-        assert content.write(source, emoji) == (f"Teas: Hi {EMOJI * 40}", 2)
-        assert content.write(source, ADA | {"brand": "Mats"}) == ("Mats: Hi Ada", 1)
-        assert content.write("{{ last_name }}", bob) == ("Ada", 1)
-        assert content.write("Hi", bob) == ("Hi", 1)
-
-
-@pytest.mark.parametrize("source", ["{{ nick }}", "{% if %}", "", "{{ first_name }}"])
-def test_what_one_person_cannot_get_is_refused_each_time(source: str) -> None:
-    for _ in range(2):
-        with pytest.raises(BadContent):
-            content.write(source, ADA | {"first_name": " "})
+    assert refused.value.position == 3
 
 
 PIECES = st.sampled_from(
@@ -375,7 +366,6 @@ def test_whatever_is_written_a_body_that_can_be_sent_comes_out_or_a_sentence(
         body = content.render(source, fields)
     except BadContent:
         return
-    assert content.write(source, fields) == (body, measure(body).segments)
     assert body == body.strip() != ""
     assert len(body) <= LIMIT
     assert "\x00" not in body

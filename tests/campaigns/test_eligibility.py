@@ -17,13 +17,14 @@ from campaigns.eligibility import (
     Reason,
     decide,
 )
-from campaigns.models import Campaign, Message
+from campaigns.models import BrandPolicy, Campaign, Message
 from campaigns.schedule import STOP_BEFORE_END
 from sending import planning
 from sending.facts import Person
 from sending.identity import namer
 from sending.models import QueuedText, State
-from subscribers.models import Subscription
+from sending.writing import Writer
+from subscribers.models import Brand, Subscription
 from subscribers.phones import PhoneKind
 from tests.campaigns import wall_clock
 from tests.campaigns.people import EASTERN, LAWS, NOW, facts, hours, policy
@@ -106,8 +107,13 @@ def test_every_reason_can_be_reached_and_has_words() -> None:
     reached = {Reason.OK} | {reason for reason, _, _ in RULES}
     reached.add(decide(facts(), policy(purpose=Purpose.OPT_IN), NOW).reason)
 
-    # The other two are the planner's: see below.
-    assert set(Reason) - reached == {Reason.BAD_CONTENT, Reason.ERROR}
+    # The others are the planner's: see below.
+    assert set(Reason) - reached == {
+        Reason.BAD_CONTENT,
+        Reason.TOO_LONG,
+        Reason.HOLD_OUT,
+        Reason.ERROR,
+    }
     assert set(REASON_TEXT) == set(Reason)
     assert len(set(REASON_TEXT.values())) == len(Reason)
     assert all(text[0].isupper() and not text.endswith(".") for text in REASON_TEXT.values())
@@ -337,6 +343,7 @@ def test_where_the_decision_fails_nothing_is_sent(
 
 @pytest.mark.parametrize("body", ["{{ nickname }}", "{% if %}", "{{ first_name | boom }}", "", " "])
 def test_a_message_that_cannot_be_written_is_passed_over_with_its_reason(body: str) -> None:
+    message = Message(pk=1, campaign=Campaign(pk=1), body=body)
     sheet = planning.Sheet(
         namer(NOW, "run", 1),
         brand_id=1,
@@ -346,11 +353,12 @@ def test_a_message_that_cannot_be_written_is_passed_over_with_its_reason(body: s
         now=NOW,
         expires_at=NOW + DAY,
         lane=QueuedText.Lane.BULK,
+        writer=Writer(BrandPolicy(brand=Brand(pk=1)), [message]),
     )
     text = planning.plan_text(
         sheet,
         person(facts()),
-        Message(pk=1, campaign=Campaign(pk=1), body=body),
+        message,
         Decision(Action.SEND, Reason.OK),
     )
 

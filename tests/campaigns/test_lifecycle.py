@@ -98,7 +98,7 @@ def make_campaign(brand: Brand, state: Status = DRAFT, **fields: object) -> Camp
     launched = None if state == DRAFT else JANUARY
     known = {"name": "Spring", "status": state, "launched_at": launched} | fields
     campaign = Campaign.objects.create(brand=brand, **known)
-    Message.objects.create(campaign=campaign, body="Hello")
+    Message.objects.create(campaign=campaign, body="{{ brand }}: hello. Reply STOP to opt out.")
     if state in (RUNNING, PAUSED, COMPLETED):
         Run.objects.create(campaign=campaign, brand=brand, started_at=JANUARY)
     return campaign
@@ -199,7 +199,9 @@ def test_a_campaign_without_a_message_in_use_is_not_launched(
 ) -> None:
     campaign = Campaign.objects.create(brand=brand, name="Silent")
     for weight in weights:
-        Message.objects.create(campaign=campaign, body="Hello", weight=weight)
+        Message.objects.create(
+            campaign=campaign, body="{{ brand }}: hello. Reply STOP to opt out.", weight=weight
+        )
 
     with pytest.raises(lifecycle.NotAllowed, match="has no message; add one"):
         lifecycle.launch(campaign, now=JANUARY)

@@ -84,7 +84,9 @@ class Scene:
     def launch(self, brand: Brand, words: str = "{{ brand }}: the sale is on.") -> Campaign:
         """A broadcast to everybody of a brand; the ticker finds it."""
         campaign = Campaign.objects.create(brand=brand, name="Sale")
-        Message.objects.create(campaign=campaign, body=f"{words} No. {campaign.pk}")
+        Message.objects.create(
+            campaign=campaign, body=f"{words} No. {campaign.pk}. Reply STOP to opt out."
+        )
         lifecycle.launch(campaign, now=clock.now())
         self.verdict.texts += len(self.people[brand.pk])
         return campaign

@@ -232,10 +232,10 @@ def test_a_strange_name_is_only_a_name(brand: Brand, name: str) -> None:
     strange, plain = world.make_people(brand, 2)
     Subscriber.objects.filter(pk=strange.pk).update(first_name=name)
 
-    world.plan(world.make_campaign(brand, "Hi {{ first_name }}!"))
+    world.plan(world.make_campaign(brand, "Hi {{ first_name | default: 'you' }}!"))
 
     bodies = dict(SentLog.objects.values_list("subscriber_id", "body"))
-    assert bodies == {strange.pk: f"Hi {name}!", plain.pk: "Hi !"}
+    assert bodies == {strange.pk: f"Hi {name}!", plain.pk: "Hi you!"}
 
 
 @pytest.mark.parametrize(
