@@ -136,16 +136,19 @@ def write(request: Request, data: dict[str, Any]) -> dict[str, Any]:
     brands = list(Brand.objects.for_key(key))
     given = SubscriberRequest(data=data)
     given.is_valid(raise_exception=True)
+    fields = dict(given.validated_data)
+    address = _address(data)
     try:
         with transaction.atomic():
             subscriber = upsert.upsert(
                 key.workspace,
-                dict(given.validated_data),
+                fields,
                 subscribe=_wishes(data, brands),
                 within=None if key.brand_ids() is None else brands,
                 evidence={
                     "key": key.prefix,
-                    "form_title": given.validated_data.get("form_title", ""),
+                    "form_title": fields.get("form_title", ""),
+                    **({"address": address} if address else {}),
                 },
             )
     except phones.InvalidPhone as error:
@@ -153,6 +156,14 @@ def write(request: Request, data: dict[str, Any]) -> dict[str, Any]:
     except upsert.UnknownTimeZone as error:
         raise ValidationError({"timezone": [str(error)]}, code="invalid") from None
     return SubscriberAnswer(subscriber, context={"brands": brands}).data
+
+
+def _address(data: dict[str, Any]) -> str:
+    """Where the person agreed, an IP address or a page: `consent_address`, beside the schema."""
+    address = data.get("consent_address", "")
+    if not isinstance(address, str) or len(address) > 200 or _UNSTORABLE.search(address):
+        raise ValidationError({"consent_address": ["Send a text of at most 200 characters."]})
+    return address
 
 
 def _wishes(data: dict[str, Any], brands: list[Brand]) -> dict[Brand, bool]:

@@ -10,6 +10,7 @@ from django.utils.module_loading import import_string
 from subscribers.erasure import Nobody, Person
 from subscribers.models import (
     ConsentEvent,
+    ManualListMember,
     OptInRequest,
     Subscriber,
     Subscription,
@@ -34,6 +35,10 @@ def collect(workspace: Workspace, phone: str) -> dict[str, Any]:
         "subscriptions": rows(
             Subscription.objects.filter(subscriber=subscriber) if subscriber else (),
             ("brand__slug", "status", "opted_in_at", "opted_out_at"),
+        ),
+        "lists": rows(
+            ManualListMember.objects.filter(subscriber=subscriber) if subscriber else (),
+            ("manual_list__name", "added_at"),
         ),
         "opt_in_requests": rows(
             OptInRequest.objects.filter(subscriber=subscriber) if subscriber else (),

@@ -362,6 +362,33 @@ def test_status_optout_opts_out_of_the_whole_workspace(
     assert Suppression.objects.get().brand is None
 
 
+def test_where_the_person_agreed_is_kept_as_evidence(
+    client: Client, key: str, brand: Brand
+) -> None:
+    body = {"phone": phone(), "subscribe_wswd": True, "consent_address": "203.0.113.9"}
+
+    answer = client.post(
+        "/api/subscribers", body, content_type="application/json", headers=api_key(key)
+    )
+
+    assert "consent_address" not in answer.json()["subscriber"]
+    assert ConsentEvent.objects.get().evidence["address"] == "203.0.113.9"
+
+
+@pytest.mark.parametrize("address", [7, "x" * 201, "a\x00b", None])
+def test_an_address_that_cannot_be_kept_is_refused(
+    client: Client, key: str, brand: Brand, address: Any
+) -> None:
+    body = {"phone": phone(), "subscribe_wswd": True, "consent_address": address}
+
+    answer = client.post(
+        "/api/subscribers", body, content_type="application/json", headers=api_key(key)
+    )
+
+    assert answer.status_code == 400
+    assert not ConsentEvent.objects.exists()
+
+
 def test_status_active_brings_nobody_back(client: Client, key: str, brand: Brand) -> None:
     accepted(client, key, subscribe_wswd=True)
     accepted(client, key, status="OPTOUT")
