@@ -5,7 +5,7 @@ from collections import Counter
 
 from django.db import connection
 
-from benchmarks import sending, world
+from benchmarks import world
 from campaigns import lifecycle
 from campaigns.models import Campaign, Message
 from sending import forecast, progress
@@ -29,7 +29,7 @@ def of_an_audience(people: int, log_rows: int) -> dict[str, float]:
     _draft(brand, "Before")
     before = Campaign.objects.latest("pk")
     lifecycle.launch(before, now=clock.now())
-    sending.planned(before)
+    world.planned(before)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sending_sentlog SET state = 'delivered', sent_at = now() - interval"
                        " '3 days' WHERE campaign_id = %s AND state = 'planned'", [before.pk])  # fmt: skip
@@ -40,7 +40,7 @@ def of_an_audience(people: int, log_rows: int) -> dict[str, float]:
     foreseen = forecast.of_campaign(campaign)
     took = {"seconds": time.monotonic() - wall, "cpu_seconds": time.process_time() - cpu}
     lifecycle.launch(campaign, now=clock.now())
-    sending.planned(campaign)
+    world.planned(campaign)
     planned = progress.of_campaign(campaign)
     if Counter(planned.by_state_and_reason) != Counter(foreseen.totals.by_state_and_reason):
         raise RuntimeError(f"foreseen {foreseen.totals}, planned {planned}")

@@ -1,26 +1,18 @@
 """Texts per second through the whole loop, workers, PostgreSQL, Valkey and provider together."""
 
 import contextlib
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from django.db import connection
 from django.db.models import Max
 
-from benchmarks import world
+from benchmarks import cpu, world
 from campaigns.models import Campaign
-from sending import planning, queues
+from sending import queues, turns
 from sending.models import Departure, QueuedText, SentLog
 from subscribers import clock
-
-
-def planned(campaign: Campaign) -> float:
-    """Plan a launched broadcast completely; seconds."""
-    planning.start_due()
-    began = time.monotonic()
-    while planning.plan_due(budget=60):
-        pass
-    return time.monotonic() - began
 
 
 @contextlib.contextmanager
@@ -30,8 +22,9 @@ def crew(workers: int, delay_ms: int) -> Iterator[tuple[world.Workers, world.Stu
         cursor.execute("ANALYZE sending_queuedtext, sending_sentlog")
     stub = world.Stub(delay_ms)
     running = world.Workers(workers)
-    time.sleep(2)  # their start is not part of it
     try:
+        # Their start is not part of it.
+        world.wait_until(lambda: queues.valkey().zcard(turns.WORKERS) >= workers, seconds=60)
         yield running, stub
     finally:
         running.stop()
@@ -59,19 +52,23 @@ def through(gateway: str, *, texts: int, delay_ms: int, workers: int) -> dict[st
     world.sender(brand, gateway)
     world.people(brand, texts)
     campaign = world.broadcast(brand)
-    planning_seconds = planned(campaign)
+    planning_seconds = world.planned(campaign)
     with crew(workers, delay_ms) as (running, stub):
-        until_empty(240)
+        meter = cpu.Meter(workers=running.pids(), stub=[stub.process.pid], ringing=[os.getpid()])
+        until_empty(max(240, texts / 1000))
+        used = meter.read(texts)
         count, span = world.span_of(campaign)
         if count != texts:
             raise RuntimeError(f"{texts} texts were planned, {count} accepted")
+        seconds = span.total_seconds()
         return {
-            "texts_per_second": count / span.total_seconds(),
-            "seconds": span.total_seconds(),
+            "texts_per_second": count / seconds,
+            "seconds": seconds,
             "planning_seconds": planning_seconds,
             "worker_mb": running.memory_mb(),
-            "stub_cpu_seconds": stub.count()["cpu"],
             "twice": stub.count()["texts"] - texts,
+            "stub_share": used["cpu_stub"] / seconds,
+            **used,
         }
 
 
@@ -81,14 +78,15 @@ def fairness(*, small: int = 1000, each: int = 20, large: int = 100_000) -> dict
     big = world.brand("big")
     world.sender(big, "twilio")
     world.people(big, large)
-    planned(world.broadcast(big))
+    world.planned(world.broadcast(big))
     for number in range(small):
         brand = world.brand(f"s{number}", big.workspace)
         world.sender(brand, "twilio", in_flight=50)
         world.people(brand, each, first=large + number * each)
         world.broadcast(brand)
-    planned(Campaign.objects.latest("pk"))
-    with crew(2, 200):
+    world.planned(Campaign.objects.latest("pk"))
+    with crew(2, 200) as (running, stub):
+        meter = cpu.Meter(workers=running.pids(), stub=[stub.process.pid], ringing=[os.getpid()])
         began = clock.now()
         rung = 0.0
 
@@ -100,6 +98,7 @@ def fairness(*, small: int = 1000, each: int = 20, large: int = 100_000) -> dict
             return not QueuedText.objects.exclude(brand=big).exists()
 
         world.wait_until(done, seconds=240)
+        used = meter.read(small * each)
         time.sleep(1)
         rows = SentLog.objects.exclude(brand=big)
         last = rows.aggregate(last=Max("sent_at"))["last"]
@@ -107,15 +106,15 @@ def fairness(*, small: int = 1000, each: int = 20, large: int = 100_000) -> dict
             "last_small_brand_seconds": (last - began).total_seconds(),
             "small_texts": rows.filter(state="accepted").count(),
             "large_done": SentLog.objects.filter(brand=big, state="accepted").count(),
+            **used,
         }
 
 
-def planning_row(people: int, log_rows: int) -> dict[str, float]:
-    """Planning an audience while the log is long."""
-    world.empty()
-    brand = world.brand()
-    world.sender(brand, "twilio")
-    world.people(brand, people)
-    world.history(brand, log_rows)
-    campaign = world.broadcast(brand)
-    return {"seconds": planned(campaign), "people": people, "log_rows": log_rows}
+def growth(sizes: Sequence[int]) -> dict[str, float]:
+    """Texts per second of ever larger broadcasts, and how far apart the slowest and the fastest are."""
+    rates = {
+        size: through("twilio", texts=size, delay_ms=200, workers=2)["texts_per_second"]
+        for size in sizes
+    }
+    told = {f"at_{size}": rate for size, rate in rates.items()}
+    return {"spread": max(rates.values()) / min(rates.values()) - 1, **told}

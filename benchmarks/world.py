@@ -14,11 +14,15 @@ from django.db import connection
 from campaigns import lifecycle, policy
 from campaigns.models import Campaign, Message
 from config.demo.world import shift_to_afternoon
-from sending import queues
+from sending import planning, queues
 from sending.models import Sender
 from subscribers import clock
 from subscribers.models import Brand, Workspace
 
+BODY = (
+    "{{ brand }}: Hi {{ first_name | default: 'friend' }}, all saddles are 20% off on Saturday."
+    " Reply STOP to opt out."
+)
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = (
     "sending_sentlog, sending_queuedtext, sending_departure, sending_providermessage,"
@@ -90,8 +94,8 @@ def people(of: Brand, count: int, *, first: int = 0) -> None:
         cursor.execute("ANALYZE subscribers_subscriber, subscribers_subscription")
 
 
-def history(of: Brand, rows: int) -> None:
-    """So many delivered texts of the last week in the log, spread over the brand's people."""
+def history(of: Brand, rows: int, *, days_ago: int = 1) -> None:
+    """So many delivered texts of five days in the log, spread over the brand's people."""
     with connection.cursor() as cursor:
         cursor.execute(
             """INSERT INTO sending_sentlog (id, brand_id, subscriber_id, purpose, phone, body, segments,
@@ -101,11 +105,11 @@ def history(of: Brand, rows: int) -> None:
                    %s, person, 'campaign', '+12125550100', 'A text of the past week', 1,
                    'delivered', moment, moment
                FROM generate_series(1, %s::int) AS n,
-                    LATERAL (SELECT now() - (1 + n %% 5) * interval '1 day'
+                    LATERAL (SELECT now() - (%s + n %% 5) * interval '1 day'
                                     - n %% 1000 * interval '1 second' AS moment) AS t,
                     LATERAL (SELECT 1 + n %% (SELECT count(*) FROM subscribers_subscriber
                                               ) AS person) AS p""",
-            [of.pk, rows],
+            [of.pk, rows, days_ago],
         )
         cursor.execute("VACUUM ANALYZE sending_sentlog")
 
@@ -115,11 +119,19 @@ def broadcast(of: Brand) -> Campaign:
     campaign = Campaign.objects.create(brand=of, name="Bench")
     Message.objects.create(
         campaign=campaign,
-        body="{{ brand }}: Hi {{ first_name | default: 'friend' }}, all saddles are 20% off on Saturday."
-        " Reply STOP to opt out.",
+        body=BODY,
     )
     lifecycle.launch(campaign, now=clock.now())
     return campaign
+
+
+def planned(campaign: Campaign) -> float:
+    """Plan a launched broadcast completely; seconds."""
+    planning.start_due()
+    began = time.monotonic()
+    while planning.plan_due(budget=60):
+        pass
+    return time.monotonic() - began
 
 
 class Stub:
@@ -154,6 +166,9 @@ class Workers:
             )
             for _ in range(count)
         ]
+
+    def pids(self) -> list[int]:
+        return [process.pid for process in self.processes]
 
     def memory_mb(self) -> float:
         """The largest resident set of a worker."""
