@@ -50,7 +50,7 @@ def enqueue(people: int, calls: int) -> dict[str, float]:
 def _answers(port: int) -> bool:
     try:
         return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code < 500
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 

@@ -221,13 +221,23 @@ def _validity(decision: Decision, now: dt.datetime) -> int:
 def _remaining_today(now: dt.datetime) -> int:
     """What is left of the platform's cap; the day's row is locked, so that it is exact."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO sending_dailytotal (day) VALUES (%s) ON CONFLICT DO NOTHING", [now.date()]
-        )
-        cursor.execute(
-            "SELECT sent FROM sending_dailytotal WHERE day = %s FOR UPDATE", [now.date()]
-        )
-        return policy.platform().daily_cap - cursor.fetchone()[0]
+        cursor.execute(_REMAINING, [now.date()])
+        found = cursor.fetchone()
+        if found is None:  # the first batch of the day
+            policy.platform()
+            cursor.execute(
+                "INSERT INTO sending_dailytotal (day) VALUES (%s) ON CONFLICT DO NOTHING",
+                [now.date()],
+            )
+            cursor.execute(_REMAINING, [now.date()])
+            found = cursor.fetchone()
+        return found[0]
+
+
+_REMAINING = """
+    SELECT platform.daily_cap - total.sent
+    FROM sending_dailytotal AS total, campaigns_platformpolicy AS platform
+    WHERE total.day = %s AND platform.id = 1 FOR UPDATE OF total"""
 
 
 def _count(departed: int, now: dt.datetime) -> None:

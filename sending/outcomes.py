@@ -1,7 +1,7 @@
 """A text's state: the only writer. Every change is one guarded statement for a whole batch."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -103,17 +103,18 @@ def depart(
     """
     if not senders:
         return set()
-    ids = arrays.ids(senders)
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM sending_queuedtext WHERE id = ANY(%s::uuid[])", [ids])
-        cursor.execute(statements.DEPART, [token, ids, arrays.literal(senders.values()), ids])
-        departed = [row[0] for row in cursor.fetchall()]
         cursor.execute(
-            "INSERT INTO sending_departure (token, brand_id, texts, expires_at)"
-            " VALUES (%s, %s, %s::uuid[], clock_timestamp() + %s)",
-            [token, brand_id, arrays.ids(departed), lease],
+            statements.DEPART,
+            {
+                "ids": arrays.ids(senders),
+                "senders": arrays.literal(senders.values()),
+                "token": token,
+                "brand": brand_id,
+                "lease": lease,
+            },
         )
-    return set(departed)
+        return set(cursor.fetchone()[0])
 
 
 def end(endings: Iterable[tuple[UUID, str, str]]) -> None:
@@ -153,17 +154,15 @@ def record(answers: Sequence[Answered], *, arrived: Collection[UUID] = ()) -> No
                 "tokens": arrays.ids(answer.token for answer in answers),
                 "ids": arrays.ids(outcome.text_id for outcome in told),
                 "states": arrays.literal(FATE_STATES[outcome.fate] for outcome in told),
-                "providers": [outcome.provider_id[:64] for outcome in told],
-                "bulks": [outcome.bulk_id[:64] for outcome in told],
-                "codes": [outcome.code[:20] for outcome in told],
-                "details": [outcome.detail[:200] for outcome in told],
-                "tried": [int(_was_tried(outcome)) for outcome in told],
+                "providers": arrays.words(outcome.provider_id[:64] for outcome in told),
+                "bulks": arrays.words(outcome.bulk_id[:64] for outcome in told),
+                "codes": arrays.words(outcome.code[:20] for outcome in told),
+                "details": arrays.words(outcome.detail[:200] for outcome in told),
+                "tried": arrays.literal(int(_was_tried(outcome)) for outcome in told),
                 "attempts": len(BACKOFF),
             },
         )
-        rows = {pk: (state, sender_id) for pk, state, sender_id in cursor.fetchall()}
-        _remember_provider_ids(cursor, told, rows)
-        _queue_again(cursor, answers, rows)
+        _queue_again(cursor, answers, dict(cursor.fetchall()))
         if arrived:
             cursor.execute("DELETE FROM sending_departure WHERE token = ANY(%s)", [list(arrived)])
 
@@ -173,25 +172,11 @@ def _was_tried(outcome: Outcome) -> bool:
     return not (outcome.stop_sender or outcome.code == LEASE_EXPIRED)
 
 
-def _remember_provider_ids(
-    cursor: Any, told: Sequence[Outcome], rows: dict[UUID, tuple[str, int]]
-) -> None:
-    known = [outcome for outcome in told if outcome.provider_id and outcome.text_id in rows]
-    if known:
-        ids = [outcome.text_id for outcome in known]
-        providers = [outcome.provider_id[:64] for outcome in known]
-        of = arrays.literal(rows[pk][1] for pk in ids)
-        cursor.execute(statements.REMEMBER, [providers, of, arrays.ids(ids)])
-
-
-def _queue_again(
-    cursor: Any, answers: Sequence[Answered], rows: dict[UUID, tuple[str, int]]
-) -> None:
+def _queue_again(cursor: Any, answers: Sequence[Answered], states: Mapping[UUID, str]) -> None:
     again = [
         answer
         for answer in answers
-        if answer.outcome.fate is Fate.RETRY
-        and rows.get(answer.outcome.text_id, ("",))[0] == State.PLANNED
+        if answer.outcome.fate is Fate.RETRY and states.get(answer.outcome.text_id) == State.PLANNED
     ]
     if again:
         values = {

@@ -29,12 +29,17 @@ PLAN = """
 
 # `id = ANY` beside the join: only a constant prunes the partitions while planning.
 DEPART = """
-    UPDATE sending_sentlog AS text
-    SET state = 'sending', reason = '', lease_token = %s, sender_id = given.sender_id,
-        sent_at = clock_timestamp(), changed_at = now()
-    FROM unnest(%s::uuid[], %s::bigint[]) AS given(id, sender_id)
-    WHERE text.id = given.id AND text.id = ANY(%s::uuid[]) AND text.state = 'planned'
-    RETURNING text.id"""
+    WITH unqueued AS (DELETE FROM sending_queuedtext WHERE id = ANY(%(ids)s::uuid[])),
+    departed AS (
+        UPDATE sending_sentlog AS text
+        SET state = 'sending', reason = '', lease_token = %(token)s, sender_id = given.sender_id,
+            sent_at = clock_timestamp(), changed_at = now()
+        FROM unnest(%(ids)s::uuid[], %(senders)s::bigint[]) AS given(id, sender_id)
+        WHERE text.id = given.id AND text.id = ANY(%(ids)s::uuid[]) AND text.state = 'planned'
+        RETURNING text.id)
+    INSERT INTO sending_departure (token, brand_id, texts, expires_at)
+    SELECT %(token)s, %(brand)s, coalesce(array_agg(id), '{}'), clock_timestamp() + %(lease)s
+    FROM departed RETURNING texts"""
 
 END = """
     UPDATE sending_sentlog AS text
@@ -46,31 +51,34 @@ END = """
 # that goes back to the queue loses its token, so that an answer written twice counts once.
 _ATTEMPTS = "text.attempts + CASE text.state WHEN 'sending' THEN given.tried ELSE 0 END"
 RECORD = f"""
-    UPDATE sending_sentlog AS text
-    SET provider_message_id = given.provider_id, bulk_id = given.bulk_id,
-        error_code = given.code, error_detail = given.detail, changed_at = now(),
-        attempts = {_ATTEMPTS},
-        state = CASE
-            WHEN text.state NOT IN ('sending', 'unknown') THEN text.state
-            WHEN given.state = 'planned' AND {_ATTEMPTS} >= %(attempts)s THEN 'failed'
-            ELSE given.state END,
-        reason = CASE
-            WHEN text.state NOT IN ('sending', 'unknown') THEN text.reason
-            WHEN given.state = 'planned' AND {_ATTEMPTS} >= %(attempts)s
-            THEN 'too_many_attempts' ELSE '' END,
-        sent_at = CASE WHEN given.state IN ('planned', 'failed')
-            AND text.state IN ('sending', 'unknown') THEN NULL ELSE text.sent_at END,
-        lease_token = CASE WHEN given.state = 'planned'
-            AND text.state IN ('sending', 'unknown') THEN NULL ELSE text.lease_token END
-    FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(providers)s::text[], %(bulks)s::text[],
+    WITH recorded AS (
+        UPDATE sending_sentlog AS text
+        SET provider_message_id = given.provider_id, bulk_id = given.bulk_id,
+            error_code = given.code, error_detail = given.detail, changed_at = now(),
+            attempts = {_ATTEMPTS},
+            state = CASE
+                WHEN text.state NOT IN ('sending', 'unknown') THEN text.state
+                WHEN given.state = 'planned' AND {_ATTEMPTS} >= %(attempts)s THEN 'failed'
+                ELSE given.state END,
+            reason = CASE
+                WHEN text.state NOT IN ('sending', 'unknown') THEN text.reason
+                WHEN given.state = 'planned' AND {_ATTEMPTS} >= %(attempts)s
+                THEN 'too_many_attempts' ELSE '' END,
+            sent_at = CASE WHEN given.state IN ('planned', 'failed')
+                AND text.state IN ('sending', 'unknown') THEN NULL ELSE text.sent_at END,
+            lease_token = CASE WHEN given.state = 'planned'
+                AND text.state IN ('sending', 'unknown') THEN NULL ELSE text.lease_token END
+        FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(providers)s::text[], %(bulks)s::text[],
                 %(codes)s::text[], %(details)s::text[], %(tried)s::smallint[], %(tokens)s::uuid[])
-         AS given(id, state, provider_id, bulk_id, code, detail, tried, token)
-    WHERE text.id = given.id AND text.id = ANY(%(ids)s::uuid[]) AND text.lease_token = given.token
-    RETURNING text.id, text.state, text.sender_id"""
-
-REMEMBER = """
-    INSERT INTO sending_providermessage (provider_id, sender_id, text_id)
-    SELECT * FROM unnest(%s::text[], %s::bigint[], %s::uuid[]) ON CONFLICT DO NOTHING"""
+            AS given(id, state, provider_id, bulk_id, code, detail, tried, token)
+        WHERE text.id = given.id AND text.id = ANY(%(ids)s::uuid[])
+            AND text.lease_token = given.token
+        RETURNING text.id, text.state, text.sender_id, given.provider_id),
+    remembered AS (
+        INSERT INTO sending_providermessage (provider_id, sender_id, text_id)
+        SELECT provider_id, sender_id, id FROM recorded WHERE provider_id <> ''
+        ON CONFLICT DO NOTHING)
+    SELECT id, state FROM recorded"""
 
 # Off the day on which it departed, which may be yesterday.
 UNCOUNT = """
