@@ -48,7 +48,7 @@ class SubscriberFilters(django_filters.FilterSet):
         fields = ()
 
     def by_phone(self, rows: QuerySet, name: str, value: str) -> QuerySet:
-        return rows.filter(phone=_number(value))
+        return rows.filter(phone=whole_number(value))
 
     def by_brand(self, rows: QuerySet, name: str, value: str) -> QuerySet:
         brand = Brand.objects.for_key(self.request.auth).filter(slug=value).first()
@@ -62,7 +62,8 @@ class SubscriberFilters(django_filters.FilterSet):
         return rows.filter(Exists(joined))
 
 
-def _number(text: str) -> str:
+def whole_number(text: str) -> str:
+    """The E.164 number that a request names, as people write it. Raises ValidationError."""
     try:
         return phones.parse(text).e164
     except phones.InvalidPhone as error:
@@ -108,23 +109,24 @@ class SubscriberDetail(APIView):
 
     @extend_schema(parameters=[WHO], responses=PersonAnswer)
     def get(self, request: Request, who: str) -> Response:
-        return Response(PersonAnswer(_person(request, who), context=_context(request)).data)
+        return Response(PersonAnswer(person_named(request, who), context=_context(request)).data)
 
     @extend_schema(parameters=[WHO], request=SubscriberRequest, responses=SubscriberAnswer)
     def patch(self, request: Request, who: str) -> Response:
         """Change the given fields. The number stays: a new number is a new person's consent."""
-        person = _person(request, who)
+        person = person_named(request, who)
         data = request.data
         if not isinstance(data, dict):
             raise ValidationError("Send one JSON object.")
-        if "phone" in data and _number(str(data["phone"])) != person.phone:
+        if "phone" in data and whole_number(str(data["phone"])) != person.phone:
             raise ValidationError(
                 {"phone": ["A number is not changed: post a new subscriber instead."]}
             )
         return Response(write(request, {**data, "phone": person.phone}))
 
 
-def _person(request: Request, who: str) -> Subscriber:
+def person_named(request: Request, who: str) -> Subscriber:
+    """The person of an id or an E.164 number, of those that the key covers. Raises Http404."""
     people = people_of(request.auth)
     if who.isascii() and who.isdigit() and len(who) <= 18:
         found = people.filter(pk=int(who))
