@@ -14,7 +14,8 @@ from subscribers import clock
 from subscribers.models import Brand
 
 BODY = (
-    "{{ brand }}: Hi {{ first_name }}, all saddles are 20% off on Saturday. Reply STOP to opt out."
+    "{{ brand }}: Hi {{ first_name | default: 'friend' }}, all saddles are 20% off on Saturday."
+    " Reply STOP to opt out."
 )
 
 

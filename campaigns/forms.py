@@ -1,5 +1,7 @@
 """What the admin accepts as a message."""
 
+from typing import Any
+
 from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -14,7 +16,20 @@ class MessageForm(forms.ModelForm):
     class Meta:
         model = Message
         fields = ("name", "weight", "language", "body", "replace_look_alikes")
+        help_texts = {
+            "replace_look_alikes": "Curly quotes, dashes and the like become plain ones, so that more"
+            " fits in a segment.",
+        }
         widgets = {"body": UnfoldAdminTextareaWidget(attrs={"rows": 4})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if plain := self.fields.get("replace_look_alikes"):  # not there for who may only look
+            plain.widget.choices = [
+                ("unknown", "As the brand does"),
+                ("true", "Yes"),
+                ("false", "No"),
+            ]
 
     def clean_body(self) -> str:
         body = self.cleaned_data["body"].replace("\r\n", "\n")

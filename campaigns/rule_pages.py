@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from campaigns import history, policy
 from campaigns.models import (
@@ -84,6 +85,12 @@ class BrandPolicyAdmin(SwitchButtons, Audited, Undeletable, TenantAdmin):
             },
         ),
     )
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "link_domains":
+            kwargs["widget"] = UnfoldAdminTextInputWidget()
+            kwargs["help_text"] = f"{db_field.help_text} Set apart by commas."
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("brand",) if obj else ()

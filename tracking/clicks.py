@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, re_path
 from django.views.decorators.http import require_safe
@@ -101,7 +101,7 @@ def record(found: Followed, code: str, visit: Visit) -> None:
     same_burst = scanners.burst(visit, code, str(event_id)) if name == PERSON else []
     raw = {"link": found.link_id, "agent": words.safe(visit.agent)[:LONGEST_AGENT]}
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute(
                 _RECORD,
                 [

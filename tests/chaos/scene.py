@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.test import override_settings
 
 from campaigns import lifecycle
 from campaigns.models import Campaign, Message, PlatformPolicy
@@ -87,7 +88,8 @@ class Scene:
         Message.objects.create(
             campaign=campaign, body=f"{words} No. {campaign.pk}. Reply STOP to opt out."
         )
-        lifecycle.launch(campaign, now=clock.now())
+        with override_settings(LAUNCH_CHECKS=["sending.costs.check_launch"]):  # not the lint
+            lifecycle.launch(campaign, now=clock.now())
         self.verdict.texts += len(self.people[brand.pk])
         return campaign
 

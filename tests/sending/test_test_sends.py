@@ -31,7 +31,9 @@ ASLEEP = "+18085550155"  # in Hawaii, where it is early morning
 
 @pytest.fixture
 def campaign(brand: Brand) -> Campaign:
-    return world.make_campaign(brand, "Hi {{ first_name }}, from {{ brand }}", launched=False)
+    return world.make_campaign(
+        brand, "Hi {{ first_name | default: 'you' }}, from {{ brand }}", launched=False
+    )
 
 
 def send(campaign: Campaign, *numbers: str, key: str = "one", **wishes: Any) -> list[trials.Tested]:

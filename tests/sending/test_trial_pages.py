@@ -21,7 +21,9 @@ STRANGER = "+12125550155"
 
 @pytest.fixture
 def campaign(brand: Brand) -> Campaign:
-    return world.make_campaign(brand, "Hi {{ first_name }}, from {{ brand }}", launched=False)
+    return world.make_campaign(
+        brand, "Hi {{ first_name | default: 'you' }}, from {{ brand }}", launched=False
+    )
 
 
 def refuse(brand: Brand, phone: str) -> None:

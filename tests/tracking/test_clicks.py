@@ -70,7 +70,7 @@ def test_the_brands_link_domain_needs_no_path(client: Client, short: ShortLink) 
 def test_a_click_costs_one_look_up_and_one_row(
     client: Client, short: ShortLink, django_assert_num_queries: Any
 ) -> None:
-    with django_assert_num_queries(4) as asked:  # two of them are the row's savepoint
+    with django_assert_num_queries(2) as asked:
         follow(client, short.code)
 
     assert [one["sql"].split()[0] for one in asked.captured_queries if "INTO" in one["sql"]] == [
