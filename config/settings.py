@@ -237,6 +237,7 @@ TICKER_JOBS = [
     ("tracking.receipts.match_waiting", 2),
     ("sending.strain.brake", 10),
     ("tracking.opt_out_brake.brake", 10),
+    ("sending.counts.squash", 2),
     ("sending.credits.settle_due", 5),
     ("sending.accounts.remember_use", 5),
     ("sending.lookups.resolve_unknown", 10),

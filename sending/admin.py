@@ -50,7 +50,6 @@ STATE_COLOURS = {
     "Undelivered": "danger",
     "Failed": "danger",
 }
-LAST_RUNS = 20  # that the panel counts
 
 
 @admin.register(Sender)
@@ -277,7 +276,7 @@ def progress_panel(request: HttpRequest, campaign_id: int, model_admin: Any) -> 
     if not request.user.has_perm("campaigns.view_campaign"):
         raise PermissionDenied
     campaign = get_object_or_404(Campaign.objects.for_user(request.user), pk=campaign_id)
-    totals = progress.of_campaign(campaign, last_runs=LAST_RUNS)
+    totals = progress.of_campaign(campaign)
     return render(
         request,
         "admin/sending/progress.html",
@@ -286,7 +285,6 @@ def progress_panel(request: HttpRequest, campaign_id: int, model_admin: Any) -> 
             "totals": totals,
             "cards": funnel.cards(totals),
             "reasons": funnel.reasons(totals),
-            "last_runs": LAST_RUNS,
         },
     )
 

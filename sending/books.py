@@ -136,6 +136,7 @@ def _rows_that_differ(cursor: Any, scope: Scope) -> Iterator[str]:
         "queued": scope.of("queued"),
         "runs": scope.of("run", key=""),
         "departures": scope.of("departure", key="", campaign=False),
+        "campaigns": _campaigns(scope),
         "messages": "message.text_id >= %(first)s"
         + ("" if scope.whole else " AND sender.brand_id = %(brand)s"),
     }
@@ -146,6 +147,14 @@ def _rows_that_differ(cursor: Any, scope: Scope) -> Iterator[str]:
     for says, statement in CHECKS.items():
         cursor.execute(counted(statement.format(**conditions)), values)
         yield from sentence(says, cursor.fetchall())
+
+
+def _campaigns(scope: Scope) -> str:
+    """Of runs. The counters have no date: campaigns that are looked at as a whole are compared."""
+    parts = ["true" if scope.brand is None else "run.brand_id = %(brand)s"]
+    if scope.campaign:
+        parts.append("run.campaign_id = %(campaign)s")
+    return " AND ".join(parts)
 
 
 def _days_that_differ(cursor: Any, since: dt.datetime | None) -> Iterator[str]:
@@ -171,6 +180,25 @@ CHECKS: dict[str, str] = {
              AS counted ON counted.run_id = run.id
         WHERE {runs} AND run.started_at >= %(since)s
           AND run.audience <> coalesce(counted.texts, 0)""",
+    "totals of campaigns are not what their texts are": """
+        WITH whole AS (
+            SELECT run.campaign_id FROM campaigns_run AS run WHERE {campaigns} GROUP BY 1
+            HAVING min(run.started_at) >= %(since)s
+               AND (extract(epoch FROM min(run.started_at)) * 1000)::bigint >= (
+                   SELECT ('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint
+                   FROM sending_sentlog ORDER BY id LIMIT 1)),
+        said AS (
+            SELECT campaign_id, state, reason, sum(texts) AS texts FROM sending_campaigncount
+            WHERE campaign_id IN (SELECT campaign_id FROM whole) GROUP BY 1, 2, 3),
+        had AS (
+            SELECT text.campaign_id, text.state, text.reason, count(*) AS texts
+            FROM sending_sentlog AS text
+            WHERE {texts} AND text.run_id IS NOT NULL
+              AND text.campaign_id IN (SELECT campaign_id FROM whole) GROUP BY 1, 2, 3)
+        SELECT format('campaign %%s %%s %%s (%%s counted, %%s texts)', campaign_id, state, reason,
+                      coalesce(said.texts, 0), coalesce(had.texts, 0)) AS id
+        FROM said FULL JOIN had USING (campaign_id, state, reason)
+        WHERE coalesce(said.texts, 0) <> coalesce(had.texts, 0)""",
     "texts belong to a run that does not exist": """
         SELECT text.id FROM sending_sentlog AS text
         WHERE {texts} AND text.run_id IS NOT NULL

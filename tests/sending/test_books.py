@@ -13,6 +13,7 @@ from django.db import connection, connections
 from campaigns.models import Campaign, Run
 from sending import books, dispatch, outcomes, reconciliation
 from sending.books import Books, Scope
+from sending.count_models import CampaignCount
 from sending.gateways.base import Fate, Outcome
 from sending.identity import identify
 from sending.models import (
@@ -170,6 +171,10 @@ TAMPERED: dict[str, tuple[Callable[[], Any], str]] = {
             provider_id="SM-more", sender=Sender.objects.get(), text_id=some(State.PLANNED).get().pk
         ),
         "1 provider's ids name a text that has another, or none",
+    ),
+    "totals": (
+        lambda: CampaignCount.objects.filter(state=State.PLANNED).update(state=State.SKIPPED),
+        "2 totals of campaigns are not what their texts are: campaign",
     ),
     "counted too much": (
         lambda: DailyTotal.objects.update(sent=SENT + 1),
