@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -28,6 +29,8 @@ class WinnerForm(BaseDialogForm):
         self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any
     ) -> None:
         super().__init__(request, object_id, *args, **kwargs)
+        # Before the form is shown or refused: another workspace's campaign is not there.
+        get_object_or_404(visible(Campaign, request.user), pk=object_id)
         own = visible(Message, request.user).filter(campaign=object_id, weight__gt=0)
         self.fields["message"].queryset = own.order_by("pk")  # type: ignore[attr-defined]
 
