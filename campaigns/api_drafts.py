@@ -14,10 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from campaigns import content, controls, lifecycle
+from campaigns import content
 from campaigns.api import Conflict
 from campaigns.models import Campaign, Message
-from subscribers import clock
 from subscribers.api_pages import NamedFilters, Pages, SparseFields
 from subscribers.key_models import ApiKey, Scope
 from subscribers.models import Brand
@@ -50,9 +49,13 @@ class MessageFields(SparseFields, serializers.ModelSerializer):
     body = serializers.CharField(max_length=2000, trim_whitespace=False)
     weight = serializers.IntegerField(default=1, min_value=0, max_value=32767)
 
+    replaceLookAlikes = serializers.BooleanField(
+        source="replace_look_alikes", required=False, allow_null=True
+    )
+
     class Meta:
         model = Message
-        fields = ("id", "name", "body", "weight")
+        fields = ("id", "name", "body", "weight", "language", "replaceLookAlikes")
 
     def validate_body(self, body: str) -> str:
         body = body.replace("\r\n", "\n")
@@ -91,11 +94,25 @@ class CampaignFields(SparseFields, serializers.ModelSerializer):
         required=False,
     )
 
+    testShare = serializers.IntegerField(
+        source="test_share", required=False, allow_null=True, min_value=1, max_value=99
+    )
+    utmSource = serializers.CharField(
+        source="utm_source", required=False, allow_blank=True, max_length=100
+    )
+    utmMedium = serializers.CharField(
+        source="utm_medium", required=False, allow_blank=True, max_length=100
+    )
+    utmCampaign = serializers.CharField(
+        source="utm_campaign", required=False, allow_blank=True, max_length=100
+    )
+
     class Meta:
         model = Campaign
         fields = (
             *("id", "brand", "name", "kind", "status", "statusReason", "startsAt", "launchedAt"),
-            *("weeklyCap", "segment", "excludeSegments", "excludeLists"),
+            *("weeklyCap", "segment", "excludeSegments", "excludeLists", "holdout", "testShare"),
+            *("utmSource", "utmMedium", "utmCampaign"),
         )
         read_only_fields = ("status",)
 
@@ -106,6 +123,10 @@ class CampaignFields(SparseFields, serializers.ModelSerializer):
         for name, segments in named.items():
             if any(one.brand_id not in (None, brand.pk) for one in segments):
                 raise serializers.ValidationError({name: ["This segment is another brand's."]})
+        kind = given.get("kind") or getattr(self.instance, "kind", Campaign.Kind.BROADCAST)
+        shares = given.get("test_share", getattr(self.instance, "test_share", None))
+        if shares is not None and kind != Campaign.Kind.BROADCAST:
+            raise serializers.ValidationError({"testShare": ["Only a broadcast has a test share."]})
         for name in ("exclude_segments", "exclude_lists"):
             if len(given.get(name, [])) > MOST_EXCLUSIONS:
                 raise serializers.ValidationError(
@@ -186,7 +207,7 @@ class CampaignEdit(APIView):
     @transaction.atomic
     def patch(self, request: Request, campaign_id: int) -> Response:
         """Change the given fields of a draft. Its brand stays."""
-        campaign = _draft(request, campaign_id)
+        campaign = draft_of(request, campaign_id)
         given = CampaignFields(
             campaign, data=request.data, partial=True, context={"key": request.auth}
         )
@@ -212,7 +233,7 @@ class Messages(APIView):
     @transaction.atomic
     def post(self, request: Request, campaign_id: int) -> Response:
         """Add a message to a draft."""
-        campaign = _draft(request, campaign_id)
+        campaign = draft_of(request, campaign_id)
         if campaign.messages.count() >= MOST_MESSAGES:
             raise Conflict(f"A campaign has at most {MOST_MESSAGES} messages.")
         given = MessageFields(data=request.data)
@@ -229,7 +250,7 @@ class MessageEdit(APIView):
     @extend_schema(request=MessageFields, responses=MessageFields)
     @transaction.atomic
     def patch(self, request: Request, campaign_id: int, message_id: int) -> Response:
-        campaign = _draft(request, campaign_id)
+        campaign = draft_of(request, campaign_id)
         message = get_object_or_404(campaign.messages, pk=message_id)
         given = MessageFields(message, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
@@ -237,7 +258,7 @@ class MessageEdit(APIView):
         return Response(given.data)
 
 
-def _draft(request: Request, campaign_id: int) -> Campaign:
+def draft_of(request: Request, campaign_id: int) -> Campaign:
     """The draft, locked so that a launch waits for the change. 404, or 409 for what is no draft."""
     locked = Campaign.objects.for_key(request.auth).select_for_update(of=("self",))
     campaign = get_object_or_404(locked.select_related("brand"), pk=campaign_id)
@@ -248,52 +269,6 @@ def _draft(request: Request, campaign_id: int) -> Campaign:
     return campaign
 
 
-class ScheduleRequest(serializers.Serializer):
-    """When the campaign starts."""
-
-    startsAt = serializers.DateTimeField()
-
-
-class CampaignSchedule(APIView):
-    """Launch a draft to start at a moment."""
-
-    scope = Scope.SEND
-
-    @extend_schema(request=ScheduleRequest, responses=CampaignFields)
-    def post(self, request: Request, campaign_id: int) -> Response:
-        given = ScheduleRequest(data=request.data)
-        given.is_valid(raise_exception=True)
-        now = clock.now()
-        if given.validated_data["startsAt"] <= now:
-            raise serializers.ValidationError({"startsAt": ["This is past: choose a later time."]})
-        with transaction.atomic():
-            campaign = _draft(request, campaign_id)
-            campaign.starts_at = given.validated_data["startsAt"]
-            campaign.save(update_fields=["starts_at"])
-            _press("launch", campaign)
-        return Response(CampaignFields(campaign).data)
-
-
-class CampaignControl(APIView):
-    """Pause, resume or cancel a campaign. Takes effect within one batch."""
-
-    scope = Scope.SEND
-    control = ""
-
-    @extend_schema(request=None, responses=CampaignFields)
-    def post(self, request: Request, campaign_id: int) -> Response:
-        campaign = get_object_or_404(campaigns_of(request.auth), pk=campaign_id)
-        _press(self.control, campaign)
-        return Response(CampaignFields(campaign).data)
-
-
-def _press(name: str, campaign: Campaign) -> None:
-    try:
-        controls.CONTROLS[name].act(campaign, clock.now())
-    except lifecycle.NotAllowed as error:
-        raise Conflict(str(error)) from None
-
-
 urlpatterns = [
     path("campaigns", Campaigns.as_view(), name="campaigns"),
     path("campaigns/<int:campaign_id>/messages", Messages.as_view(), name="campaign-messages"),
@@ -301,16 +276,5 @@ urlpatterns = [
         "campaigns/<int:campaign_id>/messages/<int:message_id>",
         MessageEdit.as_view(),
         name="campaign-message",
-    ),
-    path(
-        "campaigns/<int:campaign_id>/schedule", CampaignSchedule.as_view(), name="campaign-schedule"
-    ),
-    *(
-        path(
-            f"campaigns/<int:campaign_id>/{name}",
-            CampaignControl.as_view(control=name),
-            name=f"campaign-{name}",
-        )
-        for name in ("pause", "resume", "cancel")
     ),
 ]

@@ -14,6 +14,7 @@ urlpatterns = [
     path("api/", include("subscribers.api_segments")),
     path("api/", include("campaigns.api")),
     path("api/", include("campaigns.api_drafts")),
+    path("api/", include("campaigns.api_controls")),
     path("api/", include("sending.api")),
     path("api/", include("sending.api_texts")),
     path("api/", include("tracking.api_history")),

@@ -254,3 +254,31 @@ def test_progress_that_has_not_changed_is_not_told_again(
     lifecycle.launch(draft, now=clock.now())
     changed = send(client, key, "get", f"/{draft.pk}", **{"If-None-Match": tag})
     assert (changed.status_code, changed.json()["status"]) == (200, "scheduled")
+
+
+def test_what_is_wrong_with_its_messages_is_told_before_launch(
+    client: Client, key: str, draft: Campaign
+) -> None:
+    message = draft.messages.create(body="Buy now at https://bit.ly/x")
+
+    told = send(client, key, "get", f"/{draft.pk}/lint").json()
+
+    assert {one["code"] for one in told} >= {"no_opt_out", "public_shortener"}
+    assert {one["message"] for one in told} == {message.pk}
+    assert all(one["sentence"].endswith(".") for one in told)
+    assert send(client, key, "post", f"/{draft.pk}/enqueue").status_code == 409
+
+
+def test_a_pool_has_no_test_share(client: Client, key: str, draft: Campaign) -> None:
+    answer = send(client, key, "patch", f"/{draft.pk}", {"kind": "evergreen", "testShare": 20})
+
+    assert (answer.status_code, answer.json()["field"]) == (400, "testShare")
+
+
+def test_a_winner_is_not_chosen_before_the_test(client: Client, key: str, draft: Campaign) -> None:
+    message = draft.messages.get()
+
+    early = send(client, key, "post", f"/{draft.pk}/winner", {"message": message.pk})
+    nobody = send(client, key, "post", f"/{draft.pk}/winner", {"message": 0})
+
+    assert (early.status_code, nobody.status_code) == (409, 400)
