@@ -20,6 +20,7 @@ from campaigns import (
 )
 from campaigns.audience_pages import AUDIENCE, CampaignForm, audience_panel
 from campaigns.forms import MessageForm
+from campaigns.keyword_pages import KeywordsInline
 from campaigns.models import Campaign, Message, Run
 from campaigns.winner_pages import WinnerButton
 from subscribers import clock
@@ -125,7 +126,7 @@ class CampaignAdmin(WinnerButton, Undeletable, TenantAdmin):
     ordering = ("-pk",)
     form = CampaignForm
     autocomplete_fields = ("brand", *AUDIENCE)
-    inlines = (MessagesInline,)
+    inlines = (MessagesInline, KeywordsInline)
     actions = ("launch_selected", "pause_selected", "resume_selected", "cancel_selected")
     actions_detail = ("launch", "pause", "resume", "cancel", "choose_winner")
     change_form_outer_before_template = "admin/campaigns/progress_slot.html"

@@ -35,6 +35,7 @@ class Purpose(StrEnum):
     CONFIRMATION = "confirmation"  # answers STOP, START or HELP: allowed after an opt-out
     OPT_IN = "opt_in"  # asks for the YES of a double opt-in: only who waits for it
     TEST = "test"  # of a campaign, to numbers that a marketer chose: needs no subscription
+    ANSWER = "answer"  # a person's answer to a text that somebody wrote to us
 
 
 # Numbers of these kinds cannot receive a text.
@@ -58,6 +59,7 @@ class Facts:
     in_segment: bool | None = True
     others_sent: Sequence[dt.datetime] = ()  # of the last 24 hours, by the workspace's other brands
     is_test_number: bool = False  # the workspace says that the number is its own
+    wrote_at: dt.datetime | None = None  # when the person wrote what an answer answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +292,16 @@ def _hours(facts: Facts, policy: Policy, now: dt.datetime) -> Decision:
     return policy.hours_at(facts, now)
 
 
+def _answer_hours(facts: Facts, policy: Policy, now: dt.datetime) -> Decision:
+    """For a day after the person's own text the law's hours alone; then the brand's, too."""
+    if facts.wrote_at is not None and now < facts.wrote_at + DAY:
+        laws = [law.hours for law in policy.laws_for(facts.jurisdictions)]
+        decision = _within(windows(facts.zones, laws, start=now), now)
+        if decision.until is None or decision.until < facts.wrote_at + DAY:
+            return decision
+    return _hours(facts, policy, now)
+
+
 def _within(windows_of: Sequence[Window], now: dt.datetime) -> Decision:
     for window in windows_of:
         last_call = window.end - STOP_BEFORE_END
@@ -326,6 +338,7 @@ _BRAND = Rule("brand", "The brand may send", _brand_on)
 _NOT_OUT = Rule("opt_out", "Has not opted out of the brand", _not_opted_out)
 _NOT_SUPPRESSED = Rule("suppression", "The number is not suppressed", _not_suppressed)
 _REACHABLE = Rule("number", "The number can receive texts", _reachable)
+_LEGAL_CAP = Rule("legal_cap", "The law allows another text within 24 hours", _legal_cap)
 _HOURS = Rule("hours", "It is a permitted hour, wherever the person may be", _hours)
 
 # In the order of design.md. The last rule of each purpose always answers.
@@ -342,7 +355,7 @@ RULES: dict[Purpose, tuple[Rule, ...]] = {
         Rule("segment", "Is in the campaign's segment and not left out of it", _in_segment),
         Rule("weekly_cap", "May get another text of this campaign this week", _weekly_cap),
         Rule("daily_limit", "May get another text of the brand today", _daily_limit),
-        Rule("legal_cap", "The law allows another text within 24 hours", _legal_cap),
+        _LEGAL_CAP,
         Rule("platform_cap", "The installation may send more texts today", _platform_cap),
         _HOURS,
     ),
@@ -361,6 +374,16 @@ RULES: dict[Purpose, tuple[Rule, ...]] = {
         _NOT_SUPPRESSED,
         _REACHABLE,
         _HOURS,
+    ),
+    # Whoever writes to us may be answered, subscribed or not, unless they said no: docs/compliance.md.
+    Purpose.ANSWER: (
+        _PLATFORM,
+        _BRAND,
+        _NOT_OUT,
+        _NOT_SUPPRESSED,
+        _REACHABLE,
+        _LEGAL_CAP,
+        Rule("answer_hours", "It is a permitted hour for an answer", _answer_hours),
     ),
     # No subscription, engagement or cap, whatever the campaign's state; never later.
     Purpose.TEST: (

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.db.models.lookups import GreaterThan
 
 from campaigns import history
+from campaigns.keyword_models import Keyword  # noqa: F401 - here Django finds it
 from campaigns.languages import valid_language
 from campaigns.link_models import Link  # noqa: F401 - here Django finds it
 from campaigns.schedule import parse_span
@@ -158,6 +159,9 @@ class Run(models.Model):
         null=True,
         related_name="+",
         help_text="What the rest of the audience gets, after the test. Empty: all messages.",
+    )
+    winner_because = models.CharField(
+        max_length=250, blank=True, default="", db_default="", help_text="Why it was chosen."
     )
 
     tenant_path = "brand__workspace"

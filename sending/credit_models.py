@@ -44,9 +44,9 @@ class CreditAccount(models.Model):
 
 
 class CreditHold(models.Model):
-    """What the texts of one cause cost: of a run, or of one request for test sends.
+    """What the texts of one cause cost: of a run, of one request for test sends, or of one answer.
 
-    They are one millisecond of ids, from `first_id` on. The sums only grow; what is held at present
+    They are one millisecond of ids, from `first_id` on; an answer is that id, without a campaign. The sums only grow; what is held at present
     is `reserved - debited - released`.
     """
 
@@ -56,7 +56,7 @@ class CreditHold(models.Model):
         Run, on_delete=models.PROTECT, db_constraint=False, db_index=False, null=True
     )
     campaign = models.ForeignKey(
-        Campaign, on_delete=models.PROTECT, db_constraint=False, db_index=False
+        Campaign, on_delete=models.PROTECT, db_constraint=False, db_index=False, null=True
     )
     first_id = models.UUIDField()
     reserved = models.BigIntegerField(default=0)
@@ -86,6 +86,8 @@ class CreditHold(models.Model):
         ]
 
     def __str__(self) -> str:
+        if self.campaign_id is None:
+            return f"answer {self.first_id}"
         return f"run {self.run_id}" if self.run_id else f"a test of campaign {self.campaign_id}"
 
     @property

@@ -36,7 +36,7 @@ log = structlog.get_logger("carillon.credits")
 Kind = CreditEntry.Kind
 
 # A confirmation answers an opt-out: the law wants it, so it neither costs nor waits for credits.
-CHARGED = frozenset({Purpose.CAMPAIGN, Purpose.TEST})
+CHARGED = frozenset({Purpose.CAMPAIGN, Purpose.TEST, Purpose.ANSWER})
 HELD = (State.PLANNED, State.SENDING)
 WENT_OUT = (State.ACCEPTED, State.SENT, State.DELIVERED, State.UNDELIVERED)
 # A text in doubt is held for so long. Then it costs nothing, as nobody knows that it went out; a
@@ -58,9 +58,10 @@ class Short(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Cause:
-    """What texts are held together for: a run, or (without one) a request for test sends."""
+    """What texts are held together for: a run, without one a request for test sends, and without a
+    campaign one answer, whose own id `first_id` is then."""
 
-    campaign_id: int
+    campaign_id: int | None
     run_id: int | None
     first_id: UUID
 
@@ -82,13 +83,14 @@ def reserve(texts: Iterable[NewText]) -> None:
     """
     charged = [text for text in texts if text.segments and text.purpose in CHARGED]
     for account, brands in _metered({text.brand_id for text in charged}).items():
-        wanted: dict[tuple[int, int | None, int], int] = defaultdict(int)
+        wanted: dict[tuple[int | None, int | None, int], int] = defaultdict(int)
         for text in charged:
-            if text.brand_id in brands and text.campaign_id and text.state == State.PLANNED:
-                wanted[text.campaign_id, text.run_id, text.id.int >> 80] += text.segments
+            if text.brand_id in brands and text.state == State.PLANNED:
+                first = text.id.int >> 80 << 80 if text.campaign_id else text.id.int
+                wanted[text.campaign_id, text.run_id, first] += text.segments
         causes = {
-            _Cause(campaign_id, run_id, UUID(int=moment << 80)): amount
-            for (campaign_id, run_id, moment), amount in wanted.items()
+            _Cause(campaign_id, run_id, UUID(int=first)): amount
+            for (campaign_id, run_id, first), amount in wanted.items()
         }
         counted = {
             cause: amount
@@ -163,7 +165,8 @@ def _next_look(hold: CreditHold) -> dt.datetime | None:
 
 def look_again(text_ids: Iterable[UUID]) -> None:
     """Settle what these texts belong to at the ticker's next turn: they were queued again by hand."""
-    firsts = {_first_id(identity) for identity in text_ids}
+    ids = list(text_ids)
+    firsts = {*ids, *map(_first_id, ids)}
     CreditHold.objects.filter(first_id__in=firsts).update(due_at=clock.now())
 
 
@@ -184,7 +187,7 @@ def _rows_of(hold: CreditHold) -> _Rows:
                 "went_out": [str(state) for state in WENT_OUT],
                 "doubtful_since": clock.now() - UNKNOWN_FOR,
                 "first": hold.first_id,
-                "end": UUID(int=hold.first_id.int + MILLISECOND_IDS),
+                "end": UUID(int=hold.first_id.int + (MILLISECOND_IDS if hold.campaign_id else 1)),
                 "campaign": hold.campaign_id,
                 "run": hold.run_id,
                 "charged": [str(purpose) for purpose in CHARGED],
@@ -328,7 +331,7 @@ _ROWS = """
                   OR state = 'unknown' AND coalesce(sent_at, now()) > %(doubtful_since)s), 0),
            coalesce(sum(segments) FILTER (WHERE state = ANY(%(went_out)s)), 0)
     FROM sending_sentlog
-    WHERE id >= %(first)s AND id < %(end)s AND campaign_id = %(campaign)s
+    WHERE id >= %(first)s AND id < %(end)s AND campaign_id IS NOT DISTINCT FROM %(campaign)s::bigint
       AND run_id IS NOT DISTINCT FROM %(run)s::bigint AND purpose = ANY(%(charged)s)"""
 
 _METERED = """

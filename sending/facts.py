@@ -201,15 +201,16 @@ _SLOW = """
       AND run.brand_id IN (SELECT id FROM subscribers_brand
                            WHERE workspace_id = %s AND sandbox = %s)"""
 
-# Confirmations, tests and other answers are outside the caps: only campaign texts count. A sandbox
-# brand's texts reach nobody: they count for sandbox brands alone.
+# Confirmations and tests are outside the caps: campaigns' texts count, and answers that a person
+# wrote. A sandbox brand's texts reach nobody: they count for sandbox brands alone.
 _DAY = f"""
     SELECT subscriber_id, CASE WHEN brand_id = %(brand)s THEN NULL ELSE {OTHERS}::bigint END, sent_at
     FROM sending_sentlog
     WHERE subscriber_id = ANY(%(ids)s::bigint[]) AND id >= %(day_ids)s
       AND brand_id = ANY(ARRAY(SELECT id FROM subscribers_brand
                                WHERE workspace_id = %(workspace)s AND sandbox = %(sandbox)s))
-      AND sent_at > %(day)s AND state = ANY(%(states)s) AND purpose = 'campaign'"""
+      AND sent_at > %(day)s AND state = ANY(%(states)s)
+      AND purpose IN ('campaign', 'answer')"""
 _WEEK = """
     SELECT subscriber_id, campaign_id, sent_at FROM sending_sentlog
     WHERE subscriber_id = ANY(%(ids)s::bigint[]) AND id >= %(week_ids)s AND brand_id = %(brand)s

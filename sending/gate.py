@@ -18,6 +18,7 @@ from campaigns.models import Campaign
 from sending import arrays, facts, outcomes, queues, trials
 from sending.facts import Person
 from sending.gateways.base import Text
+from sending.identity import moment_of
 from sending.models import Sender, State
 from sending.queues import Leased
 from sending.senders import in_use
@@ -30,6 +31,10 @@ log = structlog.get_logger("carillon.gate")
 NOBODY = Facts(
     None, has_evidence=False, suppressed=True, number_kind="", zones=(), jurisdictions=()
 )
+
+
+# What the caps of a batch's later decisions count, as `facts` does of those before it.
+COUNTED = frozenset({Purpose.CAMPAIGN, Purpose.ANSWER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ def _judge(brand: Brand, rows: list[_Row], now: dt.datetime) -> list[_Verdict]:
     verdicts = []
     for row in rows:
         person = people.get(row.subscriber_id) if row.subscriber_id else None
-        decision = _decide(row, person, tests, policies, now + brand.clock_shift)
+        decision = _decide(brand, row, person, tests, policies, now=now)
         may_go = decision.action is Action.SEND and row.expires_at > now
         if may_go and remaining <= 0:
             tomorrow = _tomorrow(now) + brand.clock_shift
@@ -129,7 +134,7 @@ def _judge(brand: Brand, rows: list[_Row], now: dt.datetime) -> list[_Verdict]:
             may_go = False
         elif may_go:
             remaining -= 1
-            if person and row.purpose == Purpose.CAMPAIGN:
+            if person and row.purpose in COUNTED:
                 person.count(row.campaign_id, now + brand.clock_shift)
         verdicts.append(_Verdict(row, decision, may_go))
     return verdicts
@@ -142,10 +147,12 @@ def _known(row: _Row, person: Person | None, tests: Mapping[str, Facts]) -> Fact
 
 
 def _decide(
+    brand: Brand,
     row: _Row,
     person: Person | None,
     tests: Mapping[str, Facts],
     policies: Mapping[tuple[int | None, str], Policy],
+    *,
     now: dt.datetime,
 ) -> Decision:
     """The decision; where it cannot be made that text is not sent, and the others go on."""
@@ -153,7 +160,10 @@ def _decide(
         return Decision(Action.SKIP, Reason.SUPPRESSED)
     try:
         known = _known(row, person, tests)
-        return decide(known, policies[row.campaign_id, row.purpose], now)
+        if row.purpose == Purpose.ANSWER:
+            known = replace(known, wrote_at=moment_of(row.id) + brand.clock_shift)
+        rules = policies[row.campaign_id, row.purpose]
+        return decide(known, rules, now + brand.clock_shift)
     except Exception:
         log.exception("decision_failed", text=row.id, campaign=row.campaign_id)
         return Decision(Action.SKIP, Reason.ERROR)

@@ -20,6 +20,7 @@ from subscribers.models import ApiKey, Brand, Subscriber
 from subscribers.segment_models import Segment
 from tests import admin_rows
 from tests.subscribers.conftest import api_key, make_key
+from tracking.models import Reply
 
 METHODS = ("get", "post", "put", "patch", "delete")
 # Which row a part of a path names, and by what.
@@ -30,9 +31,11 @@ IDS: dict[str, tuple[type[models.Model], str]] = {
     "text_id": (SentLog, "pk"),
     "who": (Subscriber, "pk"),
     "slug": (Brand, "slug"),
+    "reply_id": (Reply, "pk"),
 }
 # A body that would be accepted, were the row one's own. Others need none.
 BODIES: dict[str, Any] = {
+    "reply-answer": {"body": "Hello"},
     "campaign-test": {"numbers": ["+12125551009"]},
     "campaign-schedule": {"startsAt": "2999-01-01T00:00:00Z"},
     "campaign-winner": {"message": 1},

@@ -10,13 +10,11 @@ from unfold.decorators import display
 
 from sending import browse
 from sending.log_filters import WhenFilter
-from subscribers import phones, search
 from subscribers.tenant_admin import LogAdmin, VisibleFilter
-from tracking import possible_opt_out_pages  # noqa: F401 - registers its own
-from tracking.models import Reply, TrackingEvent, WaitingReceipt
+from tracking import possible_opt_out_pages, reply_pages  # noqa: F401 - they register their own
+from tracking.models import TrackingEvent, WaitingReceipt
 
 KIND_COLOURS = {"Delivery receipt": "info", "Reply": "primary", "Click": "success"}
-MEANING_COLOURS = {"Opt-out": "danger", "Opt-in": "success", "Help": "info"}
 
 
 @admin.register(TrackingEvent)
@@ -43,49 +41,6 @@ class TrackingEventAdmin(LogAdmin):
             return ""
         page = reverse("admin:sending_sentlog_change", args=[event.text_id])
         return format_html('<a href="{}" class="text-primary-600">{}</a>', page, event.text_id)
-
-
-@admin.register(Reply)
-class ReplyAdmin(LogAdmin):
-    list_display = ("received_at", "brand", "person", "body", "understood", "campaign")
-    list_filter = (("meaning", ChoicesDropdownFilter), ("brand", VisibleFilter))
-    list_select_related = ("brand", "campaign", "subscriber")
-    search_fields = ("subscriber__phone",)
-    search_help_text = "Whole phone number"
-    fields = (
-        "received_at",
-        "brand",
-        "person",
-        "body",
-        "understood",
-        "campaign",
-        "sender",
-        "provider_id",
-    )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
-        rows = super().get_queryset(request)
-        return rows.select_related(*self.list_select_related, "sender").defer("sender__credentials")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet, search_term: str
-    ) -> tuple[QuerySet, bool]:
-        if not search_term:
-            return queryset, False
-        found = search.hashes(request.user, search_term)
-        return queryset.filter(subscriber__phone_hash__in=found), False
-
-    @display(description="Meaning", label=MEANING_COLOURS)
-    def understood(self, reply: Reply) -> str:
-        return reply.get_meaning_display()
-
-    @display(description="Person")
-    def person(self, reply: Reply) -> str:
-        masked = phones.mask(reply.phone)
-        if reply.subscriber_id is None:
-            return masked
-        page = reverse("admin:subscribers_subscriber_change", args=[reply.subscriber_id])
-        return format_html('<a href="{}" class="text-primary-600">{}</a>', page, masked)
 
 
 @admin.register(WaitingReceipt)

@@ -91,6 +91,9 @@ class Reply(models.Model):
     meaning = models.CharField(max_length=10, choices=Meaning)
     provider_id = models.CharField(max_length=64)
     received_at = models.DateTimeField(db_default=Now())
+    answered_at = models.DateTimeField(
+        null=True, help_text="When it was answered, or somebody said that it needs no answer."
+    )
 
     tenant_path = "brand__workspace"
     brand_path = "brand"
@@ -105,10 +108,38 @@ class Reply(models.Model):
         indexes = [
             models.Index(fields=["brand", "-received_at"], name="reply_of_brand"),
             models.Index(fields=["phone"], name="reply_of_number"),
+            models.Index(
+                fields=["brand", "-id"],
+                name="reply_to_be_answered",
+                condition=Q(meaning="other", answered_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.phone}: {self.get_meaning_display()}"
+
+
+class GivenAnswer(models.Model):
+    """What a person at the brand answered: who, when, to which reply, by which text.
+
+    Written by `conversations.py`.
+    """
+
+    reply = models.ForeignKey(Reply, on_delete=models.CASCADE, related_name="answers")
+    key = models.CharField(max_length=80, help_text="The same key again is the same answer.")
+    text_id = models.UUIDField(unique=True, help_text="The text's id in the sent log.")
+    answered_by = models.CharField(max_length=150)
+    answered_at = models.DateTimeField(db_default=Now())
+
+    tenant_path = "reply__brand__workspace"
+    brand_path = "reply__brand"
+    objects = TenantManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["reply", "key"], name="answer_once")]
+
+    def __str__(self) -> str:
+        return f"Answer to reply {self.reply_id}"
 
 
 class PossibleOptOut(models.Model):

@@ -7,6 +7,7 @@ from django.db import transaction
 from subscribers import clock, consent, undo
 from subscribers.models import ConsentSource
 from subscribers.undo import CannotUndo
+from tracking import conversations
 from tracking.models import PossibleOptOut
 
 __all__ = ["CannotUndo", "confirm", "take_back"]
@@ -45,3 +46,4 @@ def take_back(possible: PossibleOptOut, *, actor: str, reason: str) -> None:
     )
     row.status, row.decided_at, row.decided_by, row.reason = Status.UNDONE, now, actor, reason
     row.save(update_fields=["status", "decided_at", "decided_by", "reason"])
+    conversations.needs_an_answer(reply)

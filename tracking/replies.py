@@ -5,6 +5,7 @@ import datetime as dt
 import structlog
 from django.db import transaction
 
+from campaigns import keywords as keywords_of_campaigns
 from sending import answers, outcomes
 from sending.identity import identify, lower_bound
 from sending.models import MAY_HAVE_ARRIVED, Sender, SentLog
@@ -12,12 +13,15 @@ from subscribers import clock, consent, consent_rules, free_wording, keywords, p
 from subscribers.keywords import Meaning
 from subscribers.models import ConsentSource, Subscriber, Subscription
 from subscribers.secrets import phone_hash
+from tracking import conversations
 from tracking.models import PossibleOptOut, Reply, TrackingEvent
 from tracking.webhooks.base import Inbound, UnreadableError
 
 log = structlog.get_logger("carillon.replies")
 
-# A reply belongs to the last text that the person got within this time.
+ANSWERED_BY_ITSELF = (Meaning.OPT_OUT, Meaning.OPT_IN, Meaning.HELP)
+# A reply belongs to the campaign whose keyword it names, else to that of the last text that the
+# person got within this time.
 ANSWERS_WITHIN = dt.timedelta(days=7)
 
 
@@ -39,7 +43,8 @@ def receive(sender: Sender, told: Inbound) -> Reply | None:
     if subscriber:
         consent.lock_people([subscriber.pk])
     consent.lock_numbers([phone_hash(brand.workspace_id, phone)])
-    text = _last_text(sender, subscriber, now)
+    named = keywords_of_campaigns.named_by(brand, told.body)
+    text = _last_text(sender, subscriber, now, campaign_id=named)
     meaning = keywords.meaning(told.body)
     reply, new = Reply.objects.get_or_create(
         sender=sender,
@@ -47,12 +52,13 @@ def receive(sender: Sender, told: Inbound) -> Reply | None:
         defaults={
             "brand": brand,
             "subscriber": subscriber,
-            "campaign_id": text and text.campaign_id,
+            "campaign_id": named or (text and text.campaign_id),
             "text_id": text and text.id,
             "phone": phone,
             "body": told.body[:4000],
             "meaning": meaning if meaning in Reply.Meaning.values else Reply.Meaning.OTHER,
             "received_at": now,
+            "answered_at": now if meaning in ANSWERED_BY_ITSELF else None,
         },
     )
     if not new:
@@ -74,6 +80,7 @@ def _obey(reply: Reply, meaning: Meaning) -> None:
     elif free_wording.asks_to_stop(reply.body):
         everywhere = _opt_out(reply, ConsentSource.FREE_TEXT, "opted out in own words")
         PossibleOptOut.objects.create(reply=reply, brand=reply.brand, everywhere=everywhere)
+        conversations.needs_no_answer(Reply.objects.filter(pk=reply.pk))
 
 
 def _opt_out(reply: Reply, source: str, reason: str) -> bool:
@@ -124,6 +131,7 @@ def _confirm(reply: Reply) -> None:
         reply.subscriber, reply.brand, at=reply.received_at, evidence=_evidence(reply)
     ):
         answers.confirm_opt_in(_to(reply))
+        conversations.needs_no_answer(Reply.objects.filter(pk=reply.pk))
 
 
 def _to(reply: Reply) -> answers.To:
@@ -136,19 +144,21 @@ def _to(reply: Reply) -> answers.To:
     )
 
 
-def _last_text(sender: Sender, subscriber: Subscriber | None, now: dt.datetime) -> SentLog | None:
+def _last_text(
+    sender: Sender, subscriber: Subscriber | None, now: dt.datetime, *, campaign_id: int | None
+) -> SentLog | None:
+    """The last text that may have arrived lately, of the campaign where one is named."""
     if subscriber is None:
         return None
-    return (
-        SentLog.objects.filter(
-            subscriber=subscriber,
-            id__gte=lower_bound(now - ANSWERS_WITHIN),
-            brand_id=sender.brand_id,
-            state__in=MAY_HAVE_ARRIVED,
-        )
-        .order_by("-id")
-        .first()
+    texts = SentLog.objects.filter(
+        subscriber=subscriber,
+        id__gte=lower_bound(now - ANSWERS_WITHIN),
+        brand_id=sender.brand_id,
+        state__in=MAY_HAVE_ARRIVED,
     )
+    if campaign_id is not None:
+        texts = texts.filter(campaign_id=campaign_id)
+    return texts.order_by("-id").first()
 
 
 def _track(reply: Reply) -> None:
