@@ -68,6 +68,7 @@ SIDEBAR: dict[str, Any] = {
                 _page("Campaigns", "campaign", "campaigns.campaign"),
                 _page("Runs", "event_repeat", "campaigns.run"),
                 _page("Brand policies", "schedule", "campaigns.brandpolicy"),
+                _page("Attribution rules", "conversion_path", "tracking.attributionrules"),
             ],
         },
         {
@@ -98,6 +99,7 @@ SIDEBAR: dict[str, Any] = {
             "separator": True,
             "items": [
                 _page("Replies", "forum", "tracking.reply"),
+                _page("Purchases", "shopping_cart", "tracking.purchase"),
                 _page("Tracking events", "timeline", "tracking.trackingevent"),
                 _page("Waiting receipts", "pending_actions", "tracking.waitingreceipt"),
             ],
@@ -109,6 +111,7 @@ SIDEBAR: dict[str, Any] = {
                 _page("Brands", "sell", "subscribers.brand"),
                 _page("Workspaces", "domain", "subscribers.workspace"),
                 _page("API keys", "key", "subscribers.apikey"),
+                _page("Shops", "storefront", "tracking.shop"),
                 _page("Platform policy", "policy", "campaigns.platformpolicy"),
                 _page("Unknown codes", "help", "sending.unknowncode", _operator),
                 _page("Legal windows", "gavel", "campaigns.legalwindow"),

@@ -235,6 +235,9 @@ TICKER_JOBS = [
     ("sending.circuits.review_receipts", 30),
     ("sending.queues.ring_due", 1),
     ("tracking.receipts.match_waiting", 2),
+    ("tracking.activity.count_touched", 2),
+    ("tracking.attribution.attribute_due", 2),
+    ("tracking.matching.match_waiting", 300),
     ("sending.strain.brake", 10),
     ("tracking.opt_out_brake.brake", 10),
     ("sending.counts.squash", 2),
@@ -255,10 +258,22 @@ METRICS_TOKEN = env.read("METRICS_TOKEN", env.secret, default="")
 # What erases a person in the apps above `subscribers`, in this order; each takes an erasure.Person,
 # may be repeated, and answers whether it has finished. Tracking once before `sending` forgets which
 # texts there were, and once after.
-ERASURE_STEPS = ["tracking.erasure.erase", "sending.erasure.erase", "tracking.erasure.erase"]
+ERASURE_STEPS = [
+    "tracking.erasure.erase",
+    "sending.erasure.erase",
+    "tracking.erasure.erase",
+    "tracking.purchase_erasure.erase",
+]
 # What an export of a person holds beside what `subscribers` knows: each takes an erasure.Person and
 # answers sections by name.
-EXPORT_STEPS = ["sending.person_export.sections", "tracking.person_export.sections"]
+EXPORT_STEPS = [
+    "sending.person_export.sections",
+    "tracking.person_export.sections",
+    "tracking.purchase_erasure.sections",
+]
+
+# What else `manage.py audit_ledger` compares: each takes a books.Scope and answers sentences.
+AUDIT_CHECKS = ["tracking.books.differences"]
 
 # Asks whether numbers were given to somebody else: a dotted path to a function that takes pairs of
 # an E.164 number and the moment of its consent and answers the numbers that were. Empty: nobody asks.

@@ -19,9 +19,11 @@ urlpatterns = [
     path("api/", include("sending.api_texts")),
     path("api/", include("tracking.api_history")),
     path("api/", include("tracking.api_replies")),
+    path("api/", include("tracking.api_events")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("webhooks/", include("tracking.webhooks.urls")),
+    path("webhooks/", include("tracking.webhooks.shops")),
     path("", include("tracking.clicks")),
 ]
 

@@ -60,7 +60,18 @@ from subscribers.models import (
     Workspace,
 )
 from subscribers.segment_models import ManualList, ManualListMember, Segment
-from tracking.models import PossibleOptOut, Reply, TrackingEvent, WaitingReceipt
+from tracking.models import (
+    Attribution,
+    AttributionRules,
+    PossibleOptOut,
+    Purchase,
+    Refund,
+    Reply,
+    Shop,
+    TrackingEvent,
+    WaitingReceipt,
+)
+from tracking.purchases import keyed
 
 type Rows = dict[type[models.Model], Any]
 
@@ -89,6 +100,7 @@ def tenant(mark: str, number: int) -> Rows:
     rows |= _campaign(brand, mark, now)
     rows |= _texts(rows, mark, now)
     rows |= _credits_and_tests(rows, mark, number)
+    rows |= _purchases(rows, mark, now)
     return rows
 
 
@@ -234,6 +246,39 @@ def _texts(rows: Rows, mark: str, now: dt.datetime) -> Rows:
         ),
         WaitingReceipt: WaitingReceipt.objects.create(
             sender=rows[Sender], provider_id=mark, state=State.DELIVERED
+        ),
+    }
+
+
+def _purchases(rows: Rows, mark: str, now: dt.datetime) -> Rows:
+    brand = rows[Brand]
+    purchase = Purchase.objects.create(
+        brand=brand,
+        order_key=keyed("order", brand.pk, mark),
+        order_id=mark,
+        subscriber=rows[Subscriber],
+        matched_by="phone",
+        ordered_at=now,
+        amount=20,
+        refunded=5,
+        currency="USD",
+    )
+    return {
+        AttributionRules: AttributionRules.objects.create(brand=brand),
+        Shop: Shop.objects.create(brand=brand, name=mark, credentials={"secret": mark}),
+        Purchase: purchase,
+        Refund: Refund.objects.create(
+            purchase=purchase, refund_key=b"r", refund_id=mark, amount=5, refunded_at=now
+        ),
+        Attribution: Attribution.objects.create(
+            purchase=purchase,
+            brand=brand,
+            text_id=rows[SentLog].pk,
+            campaign=rows[Campaign],
+            message=rows[Message],
+            touch="delivery",
+            touched_at=now,
+            amount=15,
         ),
     }
 

@@ -71,6 +71,10 @@ def test_every_check_of_a_launch_can_be_found():
     assert all(callable(import_string(path)) for path in settings.LAUNCH_CHECKS)
 
 
+def test_every_check_of_the_audit_can_be_found():
+    assert all(callable(import_string(path)) for path in settings.AUDIT_CHECKS)
+
+
 def test_every_gateway_has_a_webhook():
     assert WEBHOOKS.keys() == GATEWAYS.keys()
 

@@ -11,7 +11,11 @@ from unfold.decorators import display
 from sending import browse
 from sending.log_filters import WhenFilter
 from subscribers.tenant_admin import LogAdmin, VisibleFilter
-from tracking import possible_opt_out_pages, reply_pages  # noqa: F401 - they register their own
+from tracking import (  # noqa: F401 - they register their own
+    possible_opt_out_pages,
+    purchase_pages,
+    reply_pages,
+)
 from tracking.models import TrackingEvent, WaitingReceipt
 
 KIND_COLOURS = {"Delivery receipt": "info", "Reply": "primary", "Click": "success"}

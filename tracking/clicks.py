@@ -140,13 +140,22 @@ _FIND = """
     LEFT JOIN sending_sentlog AS text ON text.id = short.text_id
     WHERE short.code = %s"""
 
+# Whose clicks change is counted again: `activity.py`.
 _RECORD = """
-    INSERT INTO tracking_trackingevent
-        (id, brand_id, subscriber_id, text_id, kind, name, raw, received_at)
-    VALUES (%s, %s, %s, %s, 'click', %s, %s, %s) ON CONFLICT (id) DO NOTHING"""
+    WITH kept AS (
+        INSERT INTO tracking_trackingevent
+            (id, brand_id, subscriber_id, text_id, kind, name, raw, received_at)
+        VALUES (%s, %s, %s, %s, 'click', %s, %s, %s) ON CONFLICT (id) DO NOTHING
+        RETURNING subscriber_id)
+    INSERT INTO tracking_touchedperson (subscriber_id)
+    SELECT subscriber_id FROM kept WHERE subscriber_id IS NOT NULL"""
 
 _WAS_A_BURST = """
-    UPDATE tracking_trackingevent SET name = %s WHERE id = ANY(%s::uuid[]) AND name = %s"""
+    WITH changed AS (
+        UPDATE tracking_trackingevent SET name = %s WHERE id = ANY(%s::uuid[]) AND name = %s
+        RETURNING subscriber_id)
+    INSERT INTO tracking_touchedperson (subscriber_id)
+    SELECT DISTINCT subscriber_id FROM changed WHERE subscriber_id IS NOT NULL"""
 
 urlpatterns = [
     path("l/<str:code>", follow, name="short-link"),

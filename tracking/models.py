@@ -8,6 +8,16 @@ from campaigns.models import Campaign
 from sending.models import Sender, State
 from subscribers.models import Brand, Subscriber
 from subscribers.tenancy import TenantManager
+from tracking.purchase_models import (  # noqa: F401 - here Django finds them
+    Attribution,
+    AttributionRules,
+    CountedPerson,
+    CustomEvent,
+    Purchase,
+    Refund,
+    Shop,
+    TouchedPerson,
+)
 
 
 class TrackingEvent(models.Model):
@@ -39,7 +49,13 @@ class TrackingEvent(models.Model):
     objects = TenantManager()
 
     class Meta:
-        indexes = [models.Index(fields=["text_id"], name="tracking_of_text")]
+        indexes = [
+            models.Index(fields=["text_id"], name="tracking_of_text"),
+            # Clicks are few among the receipts.
+            models.Index(
+                fields=["subscriber"], name="tracking_clicks_of_person", condition=Q(kind="click")
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.name}"

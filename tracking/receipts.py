@@ -12,6 +12,7 @@ from sending import outcomes, refusals
 from sending.identity import identify, moment_of
 from sending.models import ProviderMessage, Sender, SentLog, State
 from subscribers import clock
+from tracking.attribution import SETTLED_AFTER
 from tracking.models import WaitingReceipt
 from tracking.webhooks.base import Receipt
 
@@ -129,6 +130,14 @@ def _apply(sender: Sender, matched: Sequence[_Matched]) -> None:
     outcomes.receive(
         [(one.text_id, one.receipt.state, one.receipt.code) for one in matched if one.receipt.state]
     )
+    _touch_buyers([one.text_id for one in matched if one.receipt.state == State.DELIVERED])
+
+
+def _touch_buyers(delivered: Sequence[UUID]) -> None:
+    """A text that is told to have arrived may have led to an order that came before its receipt."""
+    if delivered:
+        with connection.cursor() as cursor:
+            cursor.execute(_TOUCH_BUYERS, [list(delivered), SETTLED_AFTER])
 
 
 def _event_id(sender: Sender, one: _Matched) -> UUID:
@@ -142,6 +151,12 @@ def _event_id(sender: Sender, one: _Matched) -> UUID:
 _SENDERS_WITH_MATCHES = """
     SELECT DISTINCT waiting.sender_id FROM tracking_waitingreceipt AS waiting
     JOIN sending_providermessage AS known USING (provider_id, sender_id)"""
+
+_TOUCH_BUYERS = """
+    INSERT INTO tracking_touchedperson (subscriber_id)
+    SELECT DISTINCT text.subscriber_id FROM sending_sentlog AS text
+    JOIN tracking_purchase AS purchase ON purchase.subscriber_id = text.subscriber_id
+    WHERE text.id = ANY(%s) AND purchase.received_at > clock_timestamp() - %s"""
 
 # What a provider tells of somebody who was erased is not kept.
 _INSERT_EVENTS = """

@@ -14,7 +14,7 @@ from subscribers.keywords import Meaning
 from subscribers.models import ConsentSource, Subscriber, Subscription
 from subscribers.secrets import phone_hash
 from tracking import conversations
-from tracking.models import PossibleOptOut, Reply, TrackingEvent
+from tracking.models import PossibleOptOut, Reply, TouchedPerson, TrackingEvent
 from tracking.webhooks.base import Inbound, UnreadableError
 
 log = structlog.get_logger("carillon.replies")
@@ -170,6 +170,8 @@ def _track(reply: Reply) -> None:
         kind=TrackingEvent.Kind.REPLY,
         name=reply.meaning,
     )
+    if reply.subscriber_id:
+        TouchedPerson.objects.create(subscriber_id=reply.subscriber_id)
 
 
 def _evidence(reply: Reply) -> dict[str, object]:

@@ -74,7 +74,7 @@ def test_a_click_costs_one_look_up_and_one_row(
         follow(client, short.code)
 
     assert [one["sql"].split()[0] for one in asked.captured_queries if "INTO" in one["sql"]] == [
-        "INSERT"
+        "WITH"  # the event, and its person on the list of those to be counted
     ]
 
 

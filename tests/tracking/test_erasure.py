@@ -28,7 +28,12 @@ from tracking import receipts, replies
 from tracking.models import Reply, TrackingEvent, WaitingReceipt
 from tracking.webhooks.base import Inbound, Receipt
 
-REAL_STEPS = ["tracking.erasure.erase", "sending.erasure.erase", "tracking.erasure.erase"]
+REAL_STEPS = [
+    "tracking.erasure.erase",
+    "sending.erasure.erase",
+    "tracking.erasure.erase",
+    "tracking.purchase_erasure.erase",
+]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.module_loading import import_string
 
 from campaigns.models import Campaign
 from sending import books, moments, reconciliation
@@ -34,6 +35,8 @@ class Command(BaseCommand):
     ) -> None:
         scope = _scope(campaign, brand, since)
         found = self._audit(scope)
+        for check in settings.AUDIT_CHECKS:
+            found.differences += import_string(check)(scope)
         self.stdout.write(f"{found.texts:,} texts were compared with what counts them.")
         if found.accepted is not None:
             self.stdout.write(f"The carrier's own log has {found.accepted:,}, {found.twice} twice.")
