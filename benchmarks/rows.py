@@ -15,7 +15,17 @@ from typing import Any
 
 from django.db import connection
 
-from benchmarks import forecasts, planning, provider, queue_table, rivals, segments, sending, web
+from benchmarks import (
+    forecasts,
+    planning,
+    provider,
+    queue_table,
+    receipts,
+    rivals,
+    segments,
+    sending,
+    web,
+)
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -58,6 +68,10 @@ ROWS: dict[str, Row] = {
     "decide": Row(lambda: planning.decisions(100_000), {"seconds": (2, 1)}),
     "tick": Row(
         lambda: planning.ticks(200_000, 20), {"all_due": (3, 2), "one_percent_due": (0.2, 0.1)}
+    ),
+    "receipts": Row(
+        lambda: receipts.told(rate=1000, seconds=12),
+        {"receipts_per_second": (990, 999), "p95_ms": (100, 50)},
     ),
     "queue": Row(queue_table.compare),
     "segment_count": Row(segments.segment_count, {"seconds": (1, 0.5)}),

@@ -25,7 +25,8 @@ BODY = (
 )
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = (
-    "sending_sentlog, sending_queuedtext, sending_departure, sending_providermessage,"
+    "sending_campaigncount, tracking_inboundevent, tracking_waitingreceipt,"
+    " sending_sentlog, sending_queuedtext, sending_departure, sending_providermessage,"
     " sending_dailytotal, sending_evergreenturn, campaigns_run, campaigns_message,"
     " campaigns_campaign, tracking_trackingevent, sending_sender, campaigns_brandpolicy,"
     " subscribers_consentevent, subscribers_subscription, subscribers_subscriber,"

@@ -5,4 +5,11 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_wsgi_application()
+django_application = get_wsgi_application()
+
+# Django is to be set up first.
+from tracking.applier import applier  # noqa: E402
+from tracking.webhooks.wsgi import ReceiptsFirst  # noqa: E402
+
+application = ReceiptsFirst(django_application)
+applier.on = True  # this is a server's process

@@ -14,13 +14,15 @@ from sending.models import State
 
 # Seconds before a text that was certainly not sent is tried again (seeds: 5 attempts at most).
 BACKOFF = (3, 6, 12, 24, 48)
-# What a receipt may say, least advanced first: a row only moves forward.
+# What a receipt may say, least advanced first: a row only moves forward, so that the order in which
+# they arrive does not matter. Where a provider says both of the last two, somebody has the text.
 FORWARD = [
     State.PLANNED,
     State.SENDING,
     State.UNKNOWN,
     State.ACCEPTED,
     State.SENT,
+    State.UNDELIVERED,
     State.DELIVERED,
 ]
 CLOSED = "closed"  # the reason of an unknown text that is not asked about any more

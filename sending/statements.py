@@ -111,18 +111,16 @@ TEXTS_OF = "SELECT id FROM sending_sentlog WHERE id = ANY(%s)"
 RECEIVE = """
     UPDATE sending_sentlog AS text
     SET state = given.state, changed_at = now(), reason = '',
-        error_code = CASE WHEN given.code = '' THEN text.error_code ELSE given.code END,
+        error_code = CASE WHEN given.code = '' AND given.state <> 'delivered'
+                          THEN text.error_code ELSE given.code END,
         sent_at = coalesce(text.sent_at, now())
     FROM (SELECT DISTINCT ON (id) id, state, code
           FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(codes)s::text[])
                AS told(id, state, code)
-          ORDER BY id, CASE state WHEN 'undelivered' THEN 99 ELSE
-              array_position(%(order)s::text[], state) END DESC) AS given
+          ORDER BY id, array_position(%(order)s::text[], state) DESC) AS given
     WHERE text.id = given.id AND text.id = ANY(%(ids)s::uuid[])
-      AND array_position(%(order)s::text[], text.state::text) IS NOT NULL
-      AND text.state <> 'delivered'
-      AND (given.state = 'undelivered' OR array_position(%(order)s::text[], given.state)
-           > array_position(%(order)s::text[], text.state::text))
+      AND array_position(%(order)s::text[], given.state)
+          > array_position(%(order)s::text[], text.state::text)
     RETURNING text.id, text.sent_at = now()"""
 
 # A text that failed was counted on the day of its answer; it will be counted again. An id begins

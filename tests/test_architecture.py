@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 from sending.gateways.registry import GATEWAYS
 from sending.partitions import PARTITIONED
-from tracking.webhooks.urls import WEBHOOKS
+from tracking.webhooks.adapters import WEBHOOKS
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOW = ["subscribers", "campaigns", "sending", "tracking"]

@@ -2,15 +2,17 @@
 
 import datetime as dt
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from sending import outcomes, refusals
 from sending.identity import identify, moment_of
-from sending.models import ProviderMessage, Sender, SentLog, State
+from sending.models import Sender, SentLog, State
 from subscribers import clock
 from tracking.attribution import SETTLED_AFTER
 from tracking.models import WaitingReceipt
@@ -22,111 +24,130 @@ LONGEST_ID = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Matched:
-    text_id: UUID
+class _Told:
+    """A receipt of one sender."""
+
+    sender: Sender
     receipt: Receipt
 
 
-@transaction.atomic
+@dataclass(frozen=True)
+class _Matched(_Told):
+    """A receipt and its text."""
+
+    text_id: UUID
+
+    @cached_property
+    def event_id(self) -> UUID:
+        """The same receipt told twice has the same id; its time is that of its text."""
+        receipt = self.receipt
+        status = receipt.state or json.dumps(receipt.raw, sort_keys=True)
+        moment = moment_of(self.text_id)
+        return identify(moment, "receipt", self.sender.gateway, receipt.provider_id, status)
+
+
 def receive(sender: Sender, told: Sequence[Receipt]) -> None:
     """Apply a sender's receipts; those of texts that are not known wait for them."""
-    # An id is kept as long as the log keeps it, so that both are found by the same words.
-    told = [replace(receipt, provider_id=receipt.provider_id[:LONGEST_ID]) for receipt in told]
-    matched, waiting = _match(sender, told)
-    _apply(sender, matched)
-    WaitingReceipt.objects.bulk_create(
-        [
-            WaitingReceipt(
-                sender=sender,
-                provider_id=receipt.provider_id,
-                state=receipt.state,
-                code=receipt.code[:20],
-                raw=receipt.raw,
-            )
-            for receipt in waiting
-            if receipt.state
-        ],
-        ignore_conflicts=True,
-    )
-
-
-def match_waiting(at_most: int = 2000) -> int:
-    """Apply receipts that came before their text was on record (the ticker's job)."""
-    WaitingReceipt.objects.filter(received_at__lt=clock.now() - KEEP_WAITING).delete()
-    with connection.cursor() as cursor:
-        cursor.execute(_SENDERS_WITH_MATCHES)
-        senders = [row[0] for row in cursor.fetchall()]
-    return sum(_match_for(sender, at_most) for sender in Sender.objects.filter(pk__in=senders))
+    receive_all([(sender, receipt) for receipt in told])
 
 
 @transaction.atomic
-def _match_for(sender: Sender, at_most: int) -> int:
+def receive_all(told: Sequence[tuple[Sender, Receipt]]) -> None:
+    """The same for many senders at once: so many statements, however many they are."""
+    # An id is kept as long as the log keeps it, so that both are found by the same words.
+    cut = [
+        _Told(sender, replace(receipt, provider_id=receipt.provider_id[:LONGEST_ID]))
+        for sender, receipt in told
+    ]
+    matched, waiting = _match(cut)
+    _apply(matched)
+    rows = {
+        (one.receipt.provider_id, one.sender.pk, one.receipt.state): WaitingReceipt(
+            sender=one.sender,
+            provider_id=one.receipt.provider_id,
+            state=one.receipt.state,
+            code=one.receipt.code[:20],
+            raw=one.receipt.raw,
+        )
+        for one in waiting
+        if one.receipt.state
+    }
+    # In one order, here and below: two transactions that tell the same wait, but not for each other.
+    ordered = [rows[key] for key in sorted(rows)]
+    WaitingReceipt.objects.bulk_create(ordered, batch_size=1000, ignore_conflicts=True)
+
+
+@transaction.atomic
+def match_waiting(at_most: int = 2000) -> int:
+    """Apply receipts that came before their text was on record (the ticker's job): how many."""
+    WaitingReceipt.objects.filter(received_at__lt=clock.now() - KEEP_WAITING).delete()
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING_WITH_TEXTS, [at_most])
+        ids = [row[0] for row in cursor.fetchall()]
     rows = list(
-        WaitingReceipt.objects.select_for_update(skip_locked=True)
-        .filter(sender=sender)
-        .filter(
-            provider_id__in=ProviderMessage.objects.filter(sender=sender).values("provider_id")
-        )[:at_most]
+        WaitingReceipt.objects.filter(pk__in=ids)
+        .select_related("sender__brand__workspace")
+        .defer("sender__credentials")
     )
-    told = [Receipt(row.provider_id, row.state, row.code, None, row.raw) for row in rows]
-    matched, _ = _match(sender, told)
-    _apply(sender, matched)
-    found = {one.receipt.provider_id for one in matched}
-    WaitingReceipt.objects.filter(
-        pk__in=[row.pk for row in rows if row.provider_id in found]
-    ).delete()
+    told = [
+        _Told(row.sender, Receipt(row.provider_id, row.state, row.code, None, row.raw))
+        for row in rows
+    ]
+    matched, _ = _match(told)
+    _apply(matched)
+    WaitingReceipt.objects.filter(pk__in=ids).delete()
     return len(matched)
 
 
-def _match(sender: Sender, told: Sequence[Receipt]) -> tuple[list[_Matched], list[Receipt]]:
+def _match(told: Sequence[_Told]) -> tuple[list[_Matched], list[_Told]]:
     """Find each receipt's text among the brand's own; another brand's is as good as unknown."""
-    known = dict(
-        ProviderMessage.objects.filter(
-            sender__brand_id=sender.brand_id,
-            sender=sender,
-            provider_id__in=[receipt.provider_id for receipt in told],
-        ).values_list("provider_id", "text_id")
-    )
-    references = [receipt.text_id for receipt in told if receipt.text_id]
-    own = set(
-        SentLog.objects.filter(id__in=references, brand_id=sender.brand_id).values_list(
-            "id", flat=True
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _KNOWN,
+            [[one.receipt.provider_id for one in told], [one.sender.pk for one in told]],
         )
-    )
+        known = {(provider_id, sender): text_id for provider_id, sender, text_id in cursor}
+    references = [one.receipt.text_id for one in told if one.receipt.text_id]
+    own = set(SentLog.objects.filter(id__in=references).values_list("id", "brand_id"))
     matched, waiting = [], []
-    for receipt in told:
-        text_id = receipt.text_id if receipt.text_id in own else known.get(receipt.provider_id)
+    for one in told:
+        text_id = known.get((one.receipt.provider_id, one.sender.pk))
+        if (one.receipt.text_id, one.sender.brand_id) in own:
+            text_id = one.receipt.text_id
         if text_id:
-            matched.append(_Matched(text_id, receipt))
+            matched.append(_Matched(one.sender, one.receipt, text_id))
         else:
-            waiting.append(receipt)
+            waiting.append(one)
     return matched, waiting
 
 
-def _apply(sender: Sender, matched: Sequence[_Matched]) -> None:
+def _apply(matched: Sequence[_Matched]) -> None:
+    """Each event once; codes are heeded with the event; texts move by what every receipt says."""
     if not matched:
         return
+    by_id = {one.event_id: one for one in matched}
+    events = [(event, by_id[event]) for event in sorted(by_id)]
     with connection.cursor() as cursor:
         cursor.execute(
             _INSERT_EVENTS,
             {
-                "ids": [_event_id(sender, one) for one in matched],
-                "texts": [one.text_id for one in matched],
-                "names": [one.receipt.state or "other" for one in matched],
-                "codes": [one.receipt.code[:20] for one in matched],
-                "raws": [json.dumps(one.receipt.raw) for one in matched],
-                "brand": sender.brand_id,
+                "ids": [event for event, _ in events],
+                "texts": [one.text_id for _, one in events],
+                "brands": [one.sender.brand_id for _, one in events],
+                "names": [one.receipt.state or "other" for _, one in events],
+                "codes": [one.receipt.code[:20] for _, one in events],
+                "raws": [json.dumps(one.receipt.raw) for _, one in events],
             },
         )
         new = {row[0] for row in cursor.fetchall()}
-    bad = {
-        _event_id(sender, one): (one.text_id, one.receipt.code)
-        for one in matched
-        if one.receipt.state == State.UNDELIVERED
-    }
-    told = [bad[event] for event in bad.keys() & new]
-    if told:
-        refusals.heed_receipts(sender, told)
+    bad = defaultdict(list)
+    senders = {}
+    for event, one in events:
+        if event in new and one.receipt.state == State.UNDELIVERED:
+            senders[one.sender.pk] = one.sender
+            bad[one.sender.pk].append((one.text_id, one.receipt.code))
+    for pk in sorted(bad):
+        refusals.heed_receipts(senders[pk], bad[pk])
     outcomes.receive(
         [(one.text_id, one.receipt.state, one.receipt.code) for one in matched if one.receipt.state]
     )
@@ -140,16 +161,9 @@ def _touch_buyers(delivered: Sequence[UUID]) -> None:
             cursor.execute(_TOUCH_BUYERS, [list(delivered), SETTLED_AFTER])
 
 
-def _event_id(sender: Sender, one: _Matched) -> UUID:
-    """The same receipt told twice has the same id; its time is that of its text."""
-    status = one.receipt.state or json.dumps(one.receipt.raw, sort_keys=True)
-    return identify(
-        moment_of(one.text_id), "receipt", sender.gateway, one.receipt.provider_id, status
-    )
-
-
-_SENDERS_WITH_MATCHES = """
-    SELECT DISTINCT waiting.sender_id FROM tracking_waitingreceipt AS waiting
+_KNOWN = """
+    SELECT known.provider_id, known.sender_id, known.text_id
+    FROM unnest(%s::text[], %s::bigint[]) AS told(provider_id, sender_id)
     JOIN sending_providermessage AS known USING (provider_id, sender_id)"""
 
 _TOUCH_BUYERS = """
@@ -158,12 +172,18 @@ _TOUCH_BUYERS = """
     JOIN tracking_purchase AS purchase ON purchase.subscriber_id = text.subscriber_id
     WHERE text.id = ANY(%s) AND purchase.received_at > clock_timestamp() - %s"""
 
+_WAITING_WITH_TEXTS = """
+    SELECT waiting.id FROM tracking_waitingreceipt AS waiting
+    JOIN sending_providermessage AS known USING (provider_id, sender_id)
+    ORDER BY waiting.id LIMIT %s FOR UPDATE OF waiting SKIP LOCKED"""
+
 # What a provider tells of somebody who was erased is not kept.
 _INSERT_EVENTS = """
     INSERT INTO tracking_trackingevent (id, brand_id, text_id, kind, name, code, raw, subscriber_id)
-    SELECT given.id, %(brand)s, given.text_id, 'receipt', given.name, given.code,
+    SELECT given.id, given.brand_id, given.text_id, 'receipt', given.name, given.code,
            CASE WHEN text.phone = '' THEN '{}' ELSE given.raw END, text.subscriber_id
-    FROM unnest(%(ids)s::uuid[], %(texts)s::uuid[], %(names)s::text[], %(codes)s::text[],
-                %(raws)s::jsonb[]) AS given(id, text_id, name, code, raw)
+    FROM unnest(%(ids)s::uuid[], %(texts)s::uuid[], %(brands)s::bigint[], %(names)s::text[],
+                %(codes)s::text[], %(raws)s::jsonb[])
+         AS given(id, text_id, brand_id, name, code, raw)
     LEFT JOIN sending_sentlog AS text ON text.id = given.text_id AND text.id = ANY(%(texts)s)
     ON CONFLICT (id) DO NOTHING RETURNING id"""

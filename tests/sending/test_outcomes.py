@@ -34,7 +34,7 @@ AFTER_A_RECEIPT = {
     State.ACCEPTED: (A, S, D, U),
     State.SENT: (S, S, D, U),
     State.DELIVERED: (D, D, D, D),
-    State.UNDELIVERED: (U, U, U, U),
+    State.UNDELIVERED: (U, U, D, U),
     State.FAILED: (State.FAILED,) * 4,
     State.SKIPPED: (State.SKIPPED,) * 4,
     State.EXPIRED: (State.EXPIRED,) * 4,

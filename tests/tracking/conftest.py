@@ -24,6 +24,7 @@ from tests.sending.conftest import (  # noqa: F401 - fixtures are found by their
     sender,
     transactional_db,
 )
+from tracking import inbox
 from tracking.webhooks.mitto import HEADER
 
 FORM = "application/x-www-form-urlencoded"
@@ -31,7 +32,15 @@ FORM = "application/x-www-form-urlencoded"
 
 @pytest.fixture
 def post(client: Client) -> Callable[..., HttpResponse]:
-    """post(sender, what, fields) calls a sender's webhook as its provider does, with its proof."""
+    """post(sender, what, fields) calls a sender's webhook as its provider does, with its proof.
+
+    What it told is applied when this returns, as it is a moment later.
+    """
+
+    def applied(*told: Any, **changes: Any) -> HttpResponse:
+        answer = call(*told, **changes)
+        inbox.apply_due()
+        return answer
 
     def call(
         by: Sender, what: str, fields: Any, *, query: str = "", **changes: Any
@@ -50,7 +59,7 @@ def post(client: Client) -> Callable[..., HttpResponse]:
             headers["X-Twilio-Signature"] = changes.get("signature") or signature(path, fields)
         return client.post(path, urlencode(fields), content_type=FORM, headers=headers)
 
-    return call
+    return applied
 
 
 def signature(path: str, fields: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from subscribers import clock
 from subscribers.models import Brand
 from tests import sending_world as world
 from tests.sending.conftest import Carrier
-from tracking import receipts
+from tracking import inbox, receipts
 from tracking.models import TrackingEvent, WaitingReceipt
 from tracking.webhooks.base import Receipt
 from tracking.webhooks.mitto import HEADER
@@ -257,6 +257,7 @@ def test_the_carriers_receipts_arrive_through_the_web(
 
     dispatch.drain(brand.pk)
     stats = provider.running.wait_until_quiet()
+    inbox.apply_due()
     receipts.match_waiting()
 
     assert stats["callbacks"]["given_up"] == 0

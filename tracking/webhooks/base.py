@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from sending.gateways import words
 
 US_DIGITS = 10
+MOST_FIELDS = 200  # of a form; the longest that is known has some 30
 
 
 class ForgedError(Exception):
@@ -20,15 +23,31 @@ class UnreadableError(Exception):
     """The request is not in a shape that this provider uses: 400."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """The parts of an HTTP request that an adapter may look at."""
 
     url: str  # as the provider called it: public, with its query
     headers: Mapping[str, str]
     body: bytes
-    form: Mapping[str, str]
-    query: Mapping[str, str]
+    query_string: str
+
+    @cached_property
+    def form(self) -> dict[str, str]:
+        """The body's fields. Raises UnreadableError."""
+        return _fields(self.body.decode(errors="replace"))
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The fields of the address. Raises UnreadableError."""
+        return _fields(self.query_string)
+
+
+def _fields(encoded: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(encoded, keep_blank_values=True, max_num_fields=MOST_FIELDS))
+    except ValueError:
+        raise UnreadableError(f"Send at most {MOST_FIELDS} fields.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +72,8 @@ class Inbound:
 
 class Webhook(Protocol):
     """One provider's webhook adapter: pure, like the gateway that sends."""
+
+    proof_header: str  # the only header that it looks at; "" for none
 
     def verify(self, request: Request, credentials: Mapping[str, str]) -> None:
         """Raise ForgedError unless the provider sent this."""

@@ -32,6 +32,8 @@ KEPT = ("messageId", "status", "reference", "code")
 class Lime:
     """Form fields under an address that holds a secret token."""
 
+    proof_header = ""
+
     def verify(self, request: Request, credentials: Mapping[str, str]) -> None:
         """The token of the path was looked up already: that is the proof."""
 

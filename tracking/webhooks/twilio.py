@@ -35,11 +35,13 @@ KEPT = ("MessageSid", "MessageStatus", "ErrorCode", "RawDlrDoneDate")
 class Twilio:
     """Form fields, signed with the account's auth token."""
 
+    proof_header = "X-Twilio-Signature"
+
     def verify(self, request: Request, credentials: Mapping[str, str]) -> None:
         signed = request.url + "".join(f"{k}{request.form[k]}" for k in sorted(request.form))
         token = credentials.get("auth_token", "").encode()
         expected = base64.b64encode(hmac.digest(token, signed.encode(), hashlib.sha1))
-        given = request.headers.get("X-Twilio-Signature", "").encode()
+        given = request.headers.get(self.proof_header, "").encode()
         if not hmac.compare_digest(expected, given):
             raise ForgedError
 

@@ -1,73 +1,50 @@
 """Provider webhooks: `/webhooks/<gateway>/<sender's token>/status` and `/inbound`."""
 
+from collections.abc import Callable
+
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
 
-from sending.models import Sender
-from tracking import receipts, replies
-from tracking.webhooks.base import ForgedError, Request, UnreadableError, Webhook
-from tracking.webhooks.lime import Lime
-from tracking.webhooks.mitto import Mitto
-from tracking.webhooks.twilio import Twilio
-
-WEBHOOKS: dict[str, Webhook] = {"lime": Lime(), "mitto": Mitto(), "twilio": Twilio()}
+from tracking.webhooks import doors
+from tracking.webhooks.base import Request
 
 
 @csrf_exempt
-@require_POST
 def status(request: HttpRequest, gateway: str, token: str) -> HttpResponse:
-    """Delivery receipts. 2xx also for texts that are not known: they are kept."""
-    return _take(request, gateway, token, _status)
+    """Delivery receipts; a web server's process takes a shorter way to the same door: `wsgi.py`."""
+    return _through(doors.status, request, gateway, token)
 
 
 @csrf_exempt
-@require_POST
 def inbound(request: HttpRequest, gateway: str, token: str) -> HttpResponse:
-    """A text from a person. An opt-out has taken effect when this answers."""
-    return _take(request, gateway, token, _inbound)
+    """A text from a person."""
+    return _through(doors.inbound, request, gateway, token)
 
 
-def _status(sender: Sender, adapter: Webhook, told: Request) -> None:
-    receipts.receive(sender, adapter.receipts(told))
-
-
-def _inbound(sender: Sender, adapter: Webhook, told: Request) -> None:
-    replies.receive(sender, adapter.inbound(told))
-
-
-def _sender(gateway: str, token: str) -> Sender | None:
-    if "\x00" in gateway + token:  # PostgreSQL refuses to look for it
-        return None
-    senders = Sender.objects.select_related("brand__workspace")
-    return senders.filter(gateway=gateway, webhook_token=token).first()
-
-
-def _take(request: HttpRequest, gateway: str, token: str, handle) -> HttpResponse:
-    """Find the sender, check the proof, read, store; 404, 403 and 400 where that fails."""
-    sender = _sender(gateway, token)
-    if sender is None:
-        return JsonResponse({"error": "There is no such webhook."}, status=404)
-    adapter = WEBHOOKS[gateway]
-    told = Request(
-        url=f"{settings.PUBLIC_URL}{request.get_full_path()}",
-        headers=request.headers,
-        body=request.body,
-        form=request.POST.dict(),
-        query=request.GET.dict(),
+def _through(
+    door: Callable[[str, str, Request], doors.Reply],
+    request: HttpRequest,
+    gateway: str,
+    token: str,
+) -> HttpResponse:
+    length, chunked = request.META.get("CONTENT_LENGTH"), "HTTP_TRANSFER_ENCODING" in request.META
+    reply = doors.refusal(request.method, length or "", chunked=chunked)
+    if reply is None:
+        told = Request(
+            url=f"{settings.PUBLIC_URL}{request.get_full_path()}",
+            headers=request.headers,
+            body=request.body,
+            query_string=request.META.get("QUERY_STRING", ""),
+        )
+        reply = doors.answer(door, gateway, token, told)
+    return HttpResponse(
+        reply.body,
+        status=reply.status,
+        content_type=reply.content_type if reply.body else None,
+        headers=dict(reply.headers),
     )
-    try:
-        adapter.verify(told, sender.credentials)
-        handle(sender, adapter, told)
-    except ForgedError:
-        return JsonResponse({"error": "The signature or secret is wrong."}, status=403)
-    except UnreadableError as error:
-        return JsonResponse({"error": str(error)}, status=400)
-    if gateway == "twilio":
-        return HttpResponse("<Response/>", content_type="text/xml")
-    return HttpResponse(status=204)
 
 
 urlpatterns = [
