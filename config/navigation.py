@@ -102,6 +102,8 @@ SIDEBAR: dict[str, Any] = {
                 _page("Purchases", "shopping_cart", "tracking.purchase"),
                 _page("Tracking events", "timeline", "tracking.trackingevent"),
                 _page("Waiting receipts", "pending_actions", "tracking.waitingreceipt"),
+                _page("Webhook endpoints", "webhook", "tracking.webhookendpoint"),
+                _page("Webhook deliveries", "outgoing_mail", "tracking.webhookdelivery"),
             ],
         },
         {

@@ -222,6 +222,10 @@ SENDING_CALL_TIMEOUT_SECONDS = env.read("SENDING_CALL_TIMEOUT_SECONDS", env.seco
 # A sender rests when so many of a minute's answers were errors or never came.
 SENDING_CIRCUIT_ERROR_PERCENT = env.read("SENDING_CIRCUIT_ERROR_PERCENT", env.percent, default=25)
 
+# Webhooks go to https addresses of the public internet alone. 1 also lets them go to http and to
+# this machine: for development and tests, never where integrators enter addresses.
+WEBHOOKS_ALLOW_LOCAL = env.read("WEBHOOKS_ALLOW_LOCAL", env.flag, default=False)
+
 # What the ticker does, how often (seconds). A dotted path keeps the import rule: `sending` runs
 # the jobs of `tracking` without knowing them.
 TICKER_JOBS = [
@@ -249,6 +253,7 @@ TICKER_JOBS = [
     ("sending.partitions.ensure_ahead", 3600),
     ("subscribers.erasure.finish_open", 30),
     ("subscribers.idempotency.forget_old", 600),
+    ("tracking.outbound.retention.forget_old", 60),
 ]
 
 # What may refuse to launch a campaign: each takes it, and raises campaigns.lifecycle.NotAllowed.

@@ -71,6 +71,8 @@ from tracking.models import (
     TrackingEvent,
     WaitingReceipt,
 )
+from tracking.outbound import endpoints
+from tracking.outbound.models import EventType, WebhookDelivery, WebhookEndpoint
 from tracking.purchases import keyed
 
 type Rows = dict[type[models.Model], Any]
@@ -101,6 +103,7 @@ def tenant(mark: str, number: int) -> Rows:
     rows |= _texts(rows, mark, now)
     rows |= _credits_and_tests(rows, mark, number)
     rows |= _purchases(rows, mark, now)
+    rows |= _webhooks(workspace, brand, mark, now)
     return rows
 
 
@@ -300,3 +303,16 @@ def _credits_and_tests(rows: Rows, mark: str, number: int) -> Rows:
             campaign=campaign, key=mark, asked_by=mark, asked_at=run.started_at
         ),
     }
+
+
+def _webhooks(workspace: Workspace, brand: Brand, mark: str, now: dt.datetime) -> Rows:
+    endpoint = WebhookEndpoint(
+        workspace=workspace,
+        brand=brand,
+        url=f"https://{mark}.example.com/hooks",
+        description=mark,
+        event_types=[EventType.REPLY],
+    )
+    endpoints.create(endpoint)
+    delivery = endpoints.send_example(endpoint, EventType.REPLY, now=now)
+    return {WebhookEndpoint: endpoint, WebhookDelivery: delivery}

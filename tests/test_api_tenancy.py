@@ -21,6 +21,7 @@ from subscribers.segment_models import Segment
 from tests import admin_rows
 from tests.subscribers.conftest import api_key, make_key
 from tracking.models import Reply
+from tracking.outbound.models import WebhookDelivery, WebhookEndpoint
 
 METHODS = ("get", "post", "put", "patch", "delete")
 # Which row a part of a path names, and by what.
@@ -32,9 +33,12 @@ IDS: dict[str, tuple[type[models.Model], str]] = {
     "who": (Subscriber, "pk"),
     "slug": (Brand, "slug"),
     "reply_id": (Reply, "pk"),
+    "endpoint_id": (WebhookEndpoint, "pk"),
+    "delivery_id": (WebhookDelivery, "pk"),
 }
 # A body that would be accepted, were the row one's own. Others need none.
 BODIES: dict[str, Any] = {
+    "webhook-replay": {"since": "2020-01-01T00:00:00Z", "state": "ended"},
     "reply-answer": {"body": "Hello"},
     "campaign-test": {"numbers": ["+12125551009"]},
     "campaign-schedule": {"startsAt": "2999-01-01T00:00:00Z"},

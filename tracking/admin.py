@@ -17,6 +17,7 @@ from tracking import (  # noqa: F401 - they register their own
     reply_pages,
 )
 from tracking.models import TrackingEvent, WaitingReceipt
+from tracking.outbound import pages  # noqa: F401 - registers its own
 
 KIND_COLOURS = {"Delivery receipt": "info", "Reply": "primary", "Click": "success"}
 

@@ -8,7 +8,14 @@ from django.db.models.functions import Cast
 
 from sending.erasure import text_ids
 from subscribers.erasure import Person
-from tracking.models import PossibleOptOut, Reply, TrackingEvent, WaitingReceipt
+from tracking.models import (
+    OutboundEvent,
+    PossibleOptOut,
+    Reply,
+    TrackingEvent,
+    WaitingReceipt,
+    WebhookAttempt,
+)
 
 BATCH = 1000
 
@@ -31,4 +38,15 @@ def erase(person: Person) -> bool:
     digits = person.phone.removeprefix("+")
     told = waiting.annotate(words=Cast("raw", TextField())).filter(words__contains=digits)
     WaitingReceipt.objects.filter(pk__in=list(told.values_list("pk", flat=True))).update(raw={})
+    _blank_webhook_answers(person)
     return True
+
+
+def _blank_webhook_answers(person: Person) -> None:
+    """Webhooks keep no number and no words, only answers of endpoints, which may repeat them."""
+    if person.subscriber_id is None:
+        return
+    events = OutboundEvent.objects.filter(subscriber=person.subscriber_id)
+    events.filter(erased=False).update(erased=True)  # waits for attempts that are being written
+    told = WebhookAttempt.objects.filter(delivery__event__in=events).exclude(answer="")
+    told.update(answer="")

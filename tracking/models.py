@@ -9,6 +9,12 @@ from sending.models import Sender, State
 from subscribers.models import Brand, Subscriber
 from subscribers.tenancy import TenantManager
 from tracking.inbox_models import InboundEvent  # noqa: F401 - here Django finds it
+from tracking.outbound.models import (  # noqa: F401 - here Django finds them
+    OutboundEvent,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from tracking.purchase_models import (  # noqa: F401 - here Django finds them
     Attribution,
     AttributionRules,

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from typing import Any
 
 import pytest
@@ -24,8 +25,11 @@ from subscribers.models import (
 from subscribers.sync import load
 from tests import sending_world as world
 from tests.sending.conftest import Carrier
+from tests.sending.gateways.conftest import serve  # noqa: F401 - a fixture
+from tests.tracking.outbound.conftest import Receiver, make_endpoint
 from tracking import receipts, replies
 from tracking.models import Reply, TrackingEvent, WaitingReceipt
+from tracking.outbound import courier, endpoints
 from tracking.webhooks.base import Inbound, Receipt
 
 REAL_STEPS = [
@@ -309,3 +313,33 @@ def test_after_an_erasure_the_books_agree_with_the_carriers_own_log(
     dispatch.drain(brand.pk, seconds=5)
 
     assert len(provider.accepted()) == 1  # the fixture compares its log with ours
+
+
+def test_webhooks_forget_the_person_and_what_endpoints_answered_about_them(
+    brand: Brand,
+    person: Subscriber,
+    serve: Any,  # noqa: F811
+    settings: Any,
+) -> None:
+    settings.WEBHOOKS_ALLOW_LOCAL = True
+    receiver = Receiver(words=f"noted {person.phone}")
+    endpoint = make_endpoint(brand.workspace, serve(receiver).url)
+    reply = Inbound("IN7", person.phone, "my cat is Ada")
+    replies.receive(Sender.objects.get(), reply)
+    world.opt_out(brand, person)
+    courier.deliver_due()
+    assert receiver.told()[0]["data"]["body"] == "my cat is Ada"
+    assert person.phone in everything()
+
+    phone = person.phone
+    erase(brand, phone)
+    values = {"since": brand.created_at, "until": clock.now(), "states": ["delivered"]}
+    told_before = len(receiver.requests)
+    assert endpoints.replay(endpoint, **values) >= 2
+    courier.deliver_due()
+
+    assert not re.search(rf"Lovelace|my cat|{re.escape(phone)}", everything())
+    again = receiver.told()[told_before:]
+    assert {one["data"].get("phone") for one in again} == {None}
+    assert {one["data"].get("body") for one in again} == {None}
+    assert set(receiver.ids()[:told_before]) <= set(receiver.ids()[told_before:])

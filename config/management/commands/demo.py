@@ -100,6 +100,7 @@ class Command(BaseCommand):
         )
         self.children.start("web", processes.web_command("127.0.0.1", _port(settings.PUBLIC_URL)))
         self.children.start("ticker", processes.manage_command("ticker"))
+        self.children.start("webhooks", processes.manage_command("deliver_webhooks"))
         for number in (1, 2):
             self.children.start(f"worker-{number}", processes.manage_command("worker"))
         for url in (f"{settings.FAKE_CARRIER_URL}/_carrier/stats", f"{settings.PUBLIC_URL}/readyz"):

@@ -35,6 +35,7 @@ class Command(BaseCommand):
         try:
             children.start("web", processes.web_command("127.0.0.1", port))
             children.start("ticker", processes.manage_command("ticker"))
+            children.start("webhooks", processes.manage_command("deliver_webhooks"))
             for number in range(1, workers + 1):
                 children.start(f"worker-{number}", processes.manage_command("worker"))
             self.stdout.write(
