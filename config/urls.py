@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/", include("campaigns.api_controls")),
     path("api/", include("sending.api")),
     path("api/", include("sending.api_texts")),
+    path("api/", include("sending.api_messages")),
     path("api/", include("tracking.api_history")),
     path("api/", include("tracking.api_replies")),
     path("api/", include("tracking.api_events")),

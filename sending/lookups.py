@@ -12,14 +12,14 @@ from uuid import UUID
 
 import structlog
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import connection, transaction
 
 from sending import arrays, outcomes, refusals
 from sending.gateways import registry
 from sending.gateways.base import Account, Answer, Call
 from sending.gateways.transport import Transport
 from sending.identity import lower_bound
-from sending.models import Sender, State, StatusLookup
+from sending.models import Sender, SentLog, State, StatusLookup
 from sending.pipeline import account
 from subscribers import clock
 from subscribers.secrets import CredentialsUnreadable
@@ -28,6 +28,8 @@ log = structlog.get_logger("carillon.lookups")
 
 SILENT = dt.timedelta(minutes=15)  # without a receipt: receipts take seconds, rarely minutes
 ASK_EVERY = dt.timedelta(hours=1)  # about one text
+ASK_AGAIN = dt.timedelta(seconds=30)  # about one text that somebody looks at
+MAY_MOVE = (State.UNKNOWN, State.ACCEPTED, State.SENT)  # by what a provider says
 CLOSE_AFTER = dt.timedelta(hours=72)  # what is unknown for so long stays so (design.md)
 # Ids older than that are left alone. A text is sent up to two days after its id's time.
 LOOK_BACK = dt.timedelta(days=10)
@@ -57,13 +59,48 @@ def resolve_unknown() -> int:
     _forget_old(now)
     silent, hopeless = _next_slice(now)
     closed = outcomes.close_unknown(hopeless) if hopeless else 0
-    told = _ask(silent) if silent else []
-    if told:
-        _heed(silent, told)
-        outcomes.receive(told)
+    told = []
+    if silent:
+        _note(silent)
+        told = _ask(silent)
+        _believe(silent, told)
     if closed or silent:
         log.info("looked_up", asked=len(silent), told=len(told), closed=closed)
     return len(told)
+
+
+def refresh(text: SentLog) -> bool:
+    """Ask about one text now, because somebody wants to know; whether the provider told anything.
+
+    Not where its state is final, where its provider has no status call or knows it under no id, and
+    once in `ASK_AGAIN` however many ask. Takes up to `TIMEOUT`: call it outside a transaction.
+    """
+    sender = text.sender
+    if sender is None or not registry.get(sender.gateway).looks_up:
+        return False
+    if not text.provider_message_id or text.state not in MAY_MOVE:
+        return False
+    if not _take_turn(text):
+        return False
+    silent = [Silent(text.pk, text.provider_message_id, sender.pk, text.brand_id)]
+    told = _ask(silent)
+    _believe(silent, told)
+    log.info("looked_up", asked=1, told=len(told), closed=0)
+    return bool(told)
+
+
+def _take_turn(text: SentLog) -> bool:
+    """Put the question on record, unless the same was asked a moment ago."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE_TURN, [text.pk, text.brand_id, ASK_AGAIN])
+        return cursor.fetchone() is not None
+
+
+def _believe(silent: Sequence[Silent], told: Sequence[tuple[UUID, str, str]]) -> None:
+    if told:
+        with transaction.atomic():
+            _heed(silent, told)
+            outcomes.receive(told)
 
 
 def _next_slice(now: dt.datetime) -> tuple[list[Silent], list[UUID]]:
@@ -96,7 +133,7 @@ def _next_slice(now: dt.datetime) -> tuple[list[Silent], list[UUID]]:
 
 
 def _ask(silent: Sequence[Silent]) -> list[tuple[UUID, str, str]]:
-    """What providers say, as receipts. Each question is on record before it is asked."""
+    """What providers say, as receipts. Each question is on record before."""
     accounts = _accounts({one.sender_id for one in silent})
     questions: dict[int, tuple[Call, Silent, str]] = {}
     for one in silent:
@@ -106,7 +143,6 @@ def _ask(silent: Sequence[Silent]) -> list[tuple[UUID, str, str]]:
         call = registry.get(name).lookup_call(one.text_id, one.provider_id, known)
         if call:
             questions[id(call)] = (call, one, name)
-    _note(silent)
     told = []
     with Transport() as transport:
         calls = [call for call, _, _ in questions.values()]
@@ -180,3 +216,10 @@ _NOTE = """
     SELECT id, brand_id, now(), 1
     FROM unnest(%s::uuid[], %s::bigint[]) AS given(id, brand_id)
     ON CONFLICT (text_id) DO UPDATE SET asked_at = now(), times = known.times + 1"""
+
+_TAKE_TURN = """
+    INSERT INTO sending_statuslookup AS known (text_id, brand_id, asked_at, times)
+    VALUES (%s, %s, now(), 1)
+    ON CONFLICT (text_id) DO UPDATE SET asked_at = now(), times = known.times + 1
+    WHERE known.asked_at < now() - %s
+    RETURNING text_id"""
