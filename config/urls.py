@@ -23,6 +23,7 @@ urlpatterns = [
     path("api/", include("tracking.api_events")),
     path("api/", include("tracking.outbound.api")),
     path("api/", include("tracking.outbound.api_deliveries")),
+    path("api/", include("tracking.api_reports")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("webhooks/", include("tracking.webhooks.urls")),

@@ -11,7 +11,14 @@ import datetime as dt
 from django.db import connection, transaction
 
 from subscribers.models import Brand
-from tracking.purchase_models import CLICK_WINDOW, DELIVERY_WINDOW, LONGEST_WINDOW, Purchase
+from tracking.purchase_models import (
+    CLICK_WINDOW,
+    CURRENCY,
+    DELIVERY_WINDOW,
+    LONGEST_WINDOW,
+    AttributionRules,
+    Purchase,
+)
 
 BATCH = 1000
 MOST_BATCHES = 20  # of one tick
@@ -61,6 +68,12 @@ def shares(condition: str) -> str:
 def begin_again(brand: Brand, *, now: dt.datetime) -> int:
     """Credit all purchases of a brand again, after its rules changed; answers how many are due."""
     return Purchase.objects.filter(brand=brand).update(due_at=now)
+
+
+def currency_of(brand: Brand) -> str:
+    """The currency of the brand's orders, such as USD."""
+    rules = AttributionRules.objects.filter(brand=brand).values_list("currency", flat=True)
+    return rules.first() or CURRENCY
 
 
 # Refunds lock purchases too, in the order of their ids.

@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from subscribers import clock
 from subscribers.tenant_admin import LogAdmin, TenantAdmin, Undeletable, VisibleFilter
-from tracking import attribution, purchases
+from tracking import attribution, purchases, report_pages
 from tracking.models import AttributionRules, Purchase, Shop
 
 MOST_LINES = 50  # of shares or refunds that a page lists
@@ -82,6 +82,9 @@ class PurchaseAdmin(LogAdmin):
         *("ordered_at", "brand", "order", "total", "went_back", "matched", "person"),
         *("credited", "refund_lines", "received_at"),
     )
+
+    def get_custom_urls(self) -> tuple[Any, ...]:
+        return (("report/<int:campaign_id>/", "tracking_report", report_pages.report_page),)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
