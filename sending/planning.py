@@ -53,36 +53,36 @@ def plan_due(budget: float = BUDGET_SECONDS) -> int:
     with Ahead(until) as ahead:
         while turns and time.monotonic() < until:
             campaign = turns.popleft()
-            new = _plan_a_part(campaign, ahead)
-            if new is not None:
-                planned += new
+            new, more = _plan_a_part(campaign, ahead)
+            planned += new
+            if more:
                 turns.append(campaign)
     return planned
 
 
-def _plan_a_part(campaign: Campaign, ahead: Ahead) -> int | None:
-    """Plan a chunk of a broadcast and ring its brand; None where there is nothing more to plan."""
+def _plan_a_part(campaign: Campaign, ahead: Ahead) -> tuple[int, bool]:
+    """Plan a chunk of a broadcast and ring its brand: (texts that were new, whether more may come)."""
     if not _messages(campaign).exists():
         _pause_for_want_of_a_message(campaign)
-        return None
+        return 0, False
     run = runs.open_broadcast(campaign, now=clock.now())
     if run.planned_at is not None:
-        return None
+        return 0, False
     try:
         chunk = ahead.take(run)
-        if len(chunk.texts) == CHUNK:
+        if not chunk.last:
             ahead.begin(run, after=chunk.cursor)
         new = plan_chunk(run, chunk)
     except credits.Short as short:
         pause_for_want_of_credits(campaign, short)
-        return None
+        return 0, False
     except segments.Invalid as invalid:
         _pause_for_want_of_a_segment(campaign, invalid)
-        return None
+        return 0, False
     if new:
         with contextlib.suppress(redis.RedisError):  # the ticker rings again
             queues.ring(campaign.brand_id)
-    return new
+    return new, not chunk.last
 
 
 def start_due() -> None:
@@ -143,6 +143,7 @@ class Chunk:
     cursor: int  # where the run is with them
     texts: Sequence[NewText]
     writer: Writer  # keeps the short links in them
+    last: bool  # the audience ends with them
 
 
 @transaction.atomic
@@ -155,12 +156,11 @@ def plan_chunk(run: Run, chunk: Chunk | None = None) -> int:
     cursor = Run.objects.select_for_update().values_list("cursor", flat=True).get(pk=run.pk)
     if chunk is None or chunk.after != cursor:
         chunk = prepare(run, after=cursor)
-    if chunk.cursor == chunk.after:
-        runs.end_of_audience(run, now=clock.now())
-        return 0
     new = outcomes.plan(chunk.texts)
     chunk.writer.keep()
     runs.advance(run, cursor=chunk.cursor, added=len(chunk.texts))
+    if chunk.last:
+        runs.end_of_audience(run, now=clock.now())
     return new
 
 
@@ -177,10 +177,11 @@ def prepare(run: Run, *, after: int) -> Chunk:
     basis = Basis.of(run, now=now)
     ids = next_people(run, now=now + run.brand.clock_shift)
     if not ids:
-        return Chunk(after, after, (), basis.sheet.writer)
+        return Chunk(after, after, (), basis.sheet.writer, last=True)
     chosen = parts.of_run(run, ids)
     people = facts.gather(run.brand, chosen, now=now, campaigns=[run.campaign])
-    return Chunk(after, ids[-1], compose(basis, people, chosen), basis.sheet.writer)
+    texts = compose(basis, people, chosen)
+    return Chunk(after, ids[-1], texts, basis.sheet.writer, last=len(ids) < CHUNK)
 
 
 class Ahead:

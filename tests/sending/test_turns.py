@@ -84,3 +84,22 @@ def test_a_large_queue_makes_way_for_others_and_comes_back(brand: Brand, provide
     assert take("a") == [99]
     time.sleep(dispatch.HELD_BACK)
     assert take("a") == [brand.pk]
+
+
+def test_one_job_serves_every_brand_that_rings(provider: Carrier) -> None:
+    """RQ is asked once; the others' own jobs find nothing left to do."""
+    brands = [world.make_brand(f"b{number}") for number in range(3)]
+    for brand in brands:
+        world.make_sender(brand)
+        world.planned_texts(brand, 2)
+        queues.ring(brand.pk)
+    client = queues.valkey()
+
+    with dispatch.shared_pipeline("worker"):
+        first = turns.take(client, "worker")
+        departed = dispatch.drain(first)
+        assert turns.take(client, "worker") is None
+
+    assert departed == 6
+    assert world.states() == {"accepted": 6}
+    assert [dispatch.drain(brand.pk) for brand in brands] == [0, 0, 0]

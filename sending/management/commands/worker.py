@@ -56,7 +56,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGINT, self._stop)
         self.rq: BrandWorker | None = None
         self.name = uuid.uuid4().hex
-        with dispatch.shared_pipeline() as pipeline:
+        with dispatch.shared_pipeline(self.name) as pipeline:
             while not self.stopping:
                 busy = self._turn()
                 pipeline.write(wait=0 if busy else IDLE_SECONDS)
