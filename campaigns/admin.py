@@ -42,6 +42,7 @@ STATUS_COLOURS = {
 
 UTM = ("utm_source", "utm_medium", "utm_campaign")
 SHARES = ("test_share", "holdout")
+WINNER = (("winner_by", "winner_sample"), ("winner_after", "winner_deadline"))
 MOST_PAUSES = 10  # that a campaign's page lists
 
 
@@ -133,7 +134,7 @@ class CampaignAdmin(WinnerButton, Undeletable, TenantAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         basics = ("brand", "name", "kind", "starts_at", "weekly_cap")
-        planned = (*basics, *AUDIENCE, SHARES, UTM)
+        planned = (*basics, *AUDIENCE, SHARES, *WINNER, UTM)
         if obj is None:
             return planned
         state = ("state", "status_reason") if obj.status_reason else ("state",)

@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 from campaigns import content
 from campaigns.api import Conflict
 from campaigns.models import Campaign, Message
+from campaigns.shares import SHORTEST_WAIT, WinnerBy, shares_error
 from subscribers.api_pages import NamedFilters, Pages, SparseFields
 from subscribers.key_models import ApiKey, Scope
 from subscribers.models import Brand
@@ -24,6 +25,7 @@ from subscribers.segment_models import ManualList, Segment
 
 MOST_MESSAGES = 50
 MOST_EXCLUSIONS = 20
+OF_WINNER = ("winner_by", "winner_after", "winner_deadline")
 
 
 class OfTheKey(serializers.SlugRelatedField):
@@ -97,6 +99,21 @@ class CampaignFields(SparseFields, serializers.ModelSerializer):
     testShare = serializers.IntegerField(
         source="test_share", required=False, allow_null=True, min_value=1, max_value=99
     )
+    winnerBy = serializers.ChoiceField(
+        source="winner_by", choices=WinnerBy.choices, required=False, allow_blank=True
+    )
+    winnerSample = serializers.IntegerField(
+        source="winner_sample", required=False, min_value=1, max_value=2**31 - 1
+    )
+    winnerAfter = serializers.DurationField(
+        source="winner_after", required=False, min_value=SHORTEST_WAIT
+    )
+    winnerDeadline = serializers.DurationField(
+        source="winner_deadline",
+        required=False,
+        allow_null=True,
+        min_value=SHORTEST_WAIT,
+    )
     utmSource = serializers.CharField(
         source="utm_source", required=False, allow_blank=True, max_length=100
     )
@@ -112,6 +129,7 @@ class CampaignFields(SparseFields, serializers.ModelSerializer):
         fields = (
             *("id", "brand", "name", "kind", "status", "statusReason", "startsAt", "launchedAt"),
             *("weeklyCap", "segment", "excludeSegments", "excludeLists", "holdout", "testShare"),
+            *("winnerBy", "winnerSample", "winnerAfter", "winnerDeadline"),
             *("utmSource", "utmMedium", "utmCampaign"),
         )
         read_only_fields = ("status",)
@@ -127,6 +145,10 @@ class CampaignFields(SparseFields, serializers.ModelSerializer):
         shares = given.get("test_share", getattr(self.instance, "test_share", None))
         if shares is not None and kind != Campaign.Kind.BROADCAST:
             raise serializers.ValidationError({"testShare": ["Only a broadcast has a test share."]})
+        winner = {name: given.get(name, getattr(self.instance, name, None)) for name in OF_WINNER}
+        wrong = shares_error(**winner, test_share=shares)
+        if wrong:
+            raise serializers.ValidationError({"winnerBy": [wrong]})
         for name in ("exclude_segments", "exclude_lists"):
             if len(given.get(name, [])) > MOST_EXCLUSIONS:
                 raise serializers.ValidationError(

@@ -26,7 +26,7 @@ def open_broadcast(campaign: Campaign, *, now: dt.datetime) -> Run:
     )
 
 
-def open_rest(campaign: Campaign, *, winner: Message, now: dt.datetime) -> Run:
+def open_rest(campaign: Campaign, *, winner: Message, now: dt.datetime, because: str = "") -> Run:
     """The run of those who waited for the winner: a campaign has one at most, by constraint.
 
     A run of its own, as the caps look for texts by the time in their ids.
@@ -36,6 +36,7 @@ def open_rest(campaign: Campaign, *, winner: Message, now: dt.datetime) -> Run:
         brand_id=campaign.brand_id,
         started_at=whole_milliseconds(now),
         winner=winner,
+        winner_because=because,
     )
 
 

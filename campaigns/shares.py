@@ -15,6 +15,27 @@ class WinnerBy(models.TextChoices):
     REVENUE = "revenue", "Revenue"
 
 
+SHORTEST_WAIT, LONGEST_WAIT = dt.timedelta(minutes=1), dt.timedelta(days=30)
+USUAL_WAIT = dt.timedelta(hours=4)
+
+
+def shares_error(
+    *,
+    winner_by: str | None,
+    winner_after: dt.timedelta | None,
+    winner_deadline: dt.timedelta | None,
+    test_share: int | None,
+) -> str:
+    """What is wrong with how the winner is to be told; '' where nothing is."""
+    if winner_by and test_share is None:
+        return "Without a test share nobody waits for a winner."
+    if max(winner_after or SHORTEST_WAIT, winner_deadline or SHORTEST_WAIT) > LONGEST_WAIT:
+        return f"Nobody waits longer than {LONGEST_WAIT.days} days for a winner."
+    if winner_deadline is not None and winner_deadline < (winner_after or USUAL_WAIT):
+        return "The best so far cannot be taken before the time that is waited first."
+    return ""
+
+
 class Shares(models.Model):
     """How a campaign divides its audience: fields of Campaign."""
 
@@ -43,24 +64,24 @@ class Shares(models.Model):
         help_text="What the best message is told by. Empty: somebody chooses.",
     )
     winner_sample = models.PositiveIntegerField(
-        "texts first",
+        "texts before a winner",
         default=200,
         db_default=200,
         validators=[MinValueValidator(1)],
         help_text="No message wins by itself before each one was sent so many times.",
     )
     winner_after = models.DurationField(
-        "time first",
-        default=dt.timedelta(hours=4),
-        db_default=dt.timedelta(hours=4),
-        validators=[MinValueValidator(dt.timedelta(minutes=1))],
+        "time before a winner",
+        default=USUAL_WAIT,
+        db_default=USUAL_WAIT,
+        validators=[MinValueValidator(SHORTEST_WAIT)],
         help_text="Nor earlier than so long after the test was planned.",
     )
     winner_deadline = models.DurationField(
-        "best so far after",
+        "best so far wins after",
         null=True,
         blank=True,
-        validators=[MinValueValidator(dt.timedelta(minutes=1))],
+        validators=[MinValueValidator(SHORTEST_WAIT)],
         help_text="So long after the test was planned the best message so far wins, even if it may"
         " be chance. Empty: without a clear winner the rest waits for you.",
     )
@@ -72,8 +93,11 @@ class Shares(models.Model):
         super().clean()
         if self.test_share is not None and self.kind != "broadcast":  # type: ignore[attr-defined]
             raise ValidationError({"test_share": "Only a broadcast has a test share."})
-        if self.winner_by and self.test_share is None:
-            raise ValidationError({"winner_by": "Without a test share nobody waits for a winner."})
-        if self.winner_deadline is not None and self.winner_deadline < self.winner_after:
-            sentence = "The best so far cannot be taken before the time that is waited first."
-            raise ValidationError({"winner_deadline": sentence})
+        wrong = shares_error(
+            winner_by=self.winner_by,
+            winner_after=self.winner_after,
+            winner_deadline=self.winner_deadline,
+            test_share=self.test_share,
+        )
+        if wrong:
+            raise ValidationError({"winner_by": wrong})

@@ -52,20 +52,23 @@ def awaits_winner(campaign: Campaign) -> bool:
 
 
 @transaction.atomic
-def choose_winner(campaign: Campaign, message: Message, *, now: dt.datetime) -> None:
-    """The rest of the audience gets this message, once, from now on.
+def choose_winner(
+    campaign: Campaign, message: Message, *, now: dt.datetime, because: str = ""
+) -> bool:
+    """The rest of the audience gets this message, once, from now on; whether this call chose it.
 
-    Choosing the same one again changes nothing. Raises lifecycle.NotAllowed where another one was
+    `because`: a sentence for people, '' where somebody chose. Choosing the same one again changes nothing. Raises lifecycle.NotAllowed where another one was
     chosen, where the test share is not planned yet, and where the campaign is over.
     """
     lifecycle.lock(campaign)
     chosen = campaign.runs.exclude(winner=None).first()
     if chosen is not None and chosen.winner_id == message.pk:
-        return
+        return False
     if chosen is not None:
         raise lifecycle.NotAllowed("Another message was chosen for the rest of the audience.")
     _refuse(campaign, message)
-    runs.open_rest(campaign, winner=message, now=now)
+    runs.open_rest(campaign, winner=message, now=now, because=because)
+    return True
 
 
 def _refuse(campaign: Campaign, message: Message) -> None:

@@ -250,6 +250,7 @@ TICKER_JOBS = [
     ("tracking.inbox.forget_applied", 600),
     ("sending.strain.brake", 10),
     ("tracking.opt_out_brake.brake", 10),
+    ("tracking.winners.choose_due", 60),
     ("sending.counts.squash", 2),
     ("sending.credits.settle_due", 5),
     ("sending.accounts.remember_use", 5),

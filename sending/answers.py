@@ -107,9 +107,8 @@ def answer(to: To, body: str, *, key: str) -> Planned:
     opt-out commits in between, and the gate decides again. Raises Refused where the rules of
     `Purpose.ANSWER` or the words forbid it, credits.Short.
     """
-    if to.subscriber_id is None:
-        raise Refused("Nobody is known with this number: only subscribers can be answered.")
-    consent.lock_people([to.subscriber_id])
+    if to.subscriber_id is not None:
+        consent.lock_people([to.subscriber_id])
     text_id = identify(to.at, "answer", to.brand.pk, to.cause, key)
     words = _sendable(body)
     now = clock.now()
@@ -117,15 +116,24 @@ def answer(to: To, body: str, *, key: str) -> Planned:
         queued = QueuedText.objects.filter(pk=text_id, due_at__lt=queues.PARKED).first()
         due = max(queued.due_at, now) if queued else now
         return Planned(text_id, due, later=due > now, new=False)
+    due = leaves_at(to, now=now)
+    until = to.at + ANSWERABLE_FOR
+    new = outcomes.plan([_text(to, words, text_id, Purpose.ANSWER, expires_at=until, due_at=due)])
+    transaction.on_commit(lambda: ring_softly(to.brand.pk))
+    return Planned(text_id, due, later=due > now, new=bool(new))
+
+
+def leaves_at(to: To, *, now: dt.datetime) -> dt.datetime:
+    """When an answer that is given now leaves at the earliest, in real time. Raises Refused."""
+    if to.subscriber_id is None:
+        raise Refused("Nobody is known with this number: only subscribers can be answered.")
     last = to.at + ANSWERABLE_FOR
     if now >= last:
         raise Refused("It was written more than 3 days ago: too long ago to answer by text.")
-    decision = _decide(to, now)
+    decision = _decide(to, to.subscriber_id, now)
     due = decision.until - to.brand.clock_shift if decision.until else now
     _refuse(decision, due, last)
-    new = outcomes.plan([_text(to, words, text_id, Purpose.ANSWER, expires_at=last, due_at=due)])
-    transaction.on_commit(lambda: ring_softly(to.brand.pk))
-    return Planned(text_id, due, later=due > now, new=bool(new))
+    return due
 
 
 def _sendable(body: str) -> str:
@@ -139,13 +147,13 @@ def _sendable(body: str) -> str:
     return words
 
 
-def _decide(to: To, now: dt.datetime) -> Decision:
+def _decide(to: To, subscriber_id: int, now: dt.datetime) -> Decision:
     """The decision as the gate takes it. The installation's daily total is the gate's alone."""
     shift = to.brand.clock_shift
     rules = policy.build(
         to.brand, None, platform_remaining=1, today=now.date(), purpose=Purpose.ANSWER
     )
-    person = facts.gather(to.brand, [to.subscriber_id or 0], now=now).get(to.subscriber_id or 0)
+    person = facts.gather(to.brand, [subscriber_id], now=now).get(subscriber_id)
     if person is None or person.phone != to.phone:
         raise Refused("This person has another number by now.")
     return decide(replace(person.facts, wrote_at=to.at + shift), rules, now + shift)

@@ -99,7 +99,10 @@ def _lines(rows: list[SentLog | Reply]) -> Iterator[Line]:
             yield Line(row.received_at, theirs=True, body=row.body)
             continue
         answer = given.get(row.id)
+        # A confirmation's id begins with a span of time, not with its own moment.
         planned = answer.answered_at if answer else moment_of(row.id)
+        if row.run_id is None and answer is None:
+            planned = row.changed_at
         words = str(State(row.state).label)
         if row.reason and row.state != State.DELIVERED:
             words = f"{words}: {funnel.words(row.reason)}"
@@ -128,16 +131,7 @@ def answer(reply: Reply, body: str, *, key: str, by: str) -> Planned:
     The same `key` again sends nothing again. `by`: who answers. Raises answers.Refused,
     credits.Short.
     """
-    if not reply.phone:
-        raise Refused("This person was erased: nobody knows the number any more.")
-    to = answers.To(
-        reply.brand,
-        reply.phone,
-        subscriber_id=reply.subscriber_id,
-        cause=reply.pk,
-        at=reply.received_at,
-    )
-    planned = answers.answer(to, body, key=key)
+    planned = answers.answer(recipient(reply), body, key=key)
     _, new = GivenAnswer.objects.get_or_create(
         reply=reply, key=key, defaults={"text_id": planned.id, "answered_by": by}
     )
@@ -152,6 +146,28 @@ def answer(reply: Reply, body: str, *, key: str, by: str) -> Planned:
         )
         log.info("answered", reply=reply.pk, brand=reply.brand.slug, by=by)
     return planned
+
+
+def why_not(reply: Reply) -> str:
+    """Why a reply cannot be answered now, as a sentence; '' where it can."""
+    try:
+        answers.leaves_at(recipient(reply), now=clock.now())
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
+def recipient(reply: Reply) -> answers.To:
+    """Whom an answer to a reply is for. Raises answers.Refused where nobody knows the number."""
+    if not reply.phone:
+        raise Refused("This person was erased: nobody knows the number any more.")
+    return answers.To(
+        reply.brand,
+        reply.phone,
+        subscriber_id=reply.subscriber_id,
+        cause=reply.pk,
+        at=reply.received_at,
+    )
 
 
 def needs_no_answer(replies: QuerySet[Reply]) -> int:

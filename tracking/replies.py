@@ -76,7 +76,7 @@ def _obey(reply: Reply, meaning: Meaning) -> None:
     elif meaning is Meaning.OPT_IN_PENDING_ONLY:
         _confirm(reply)
     elif meaning is Meaning.HELP:
-        answers.help_person(_to(reply))
+        answers.help_person(conversations.recipient(reply))
     elif free_wording.asks_to_stop(reply.body):
         everywhere = _opt_out(reply, ConsentSource.FREE_TEXT, "opted out in own words")
         PossibleOptOut.objects.create(reply=reply, brand=reply.brand, everywhere=everywhere)
@@ -102,7 +102,7 @@ def _opt_out(reply: Reply, source: str, reason: str) -> bool:
         brands = workspace.brands.values_list("pk", flat=True) if everywhere else [brand.pk]
         outcomes.cancel_for_person(reply.subscriber_id, brands, "opted_out")
     if not before:
-        answers.confirm_opt_out(_to(reply), everywhere=everywhere)
+        answers.confirm_opt_out(conversations.recipient(reply), everywhere=everywhere)
     log.info("opted_out", brand=brand.slug, reply=reply.pk, by=source)
     return everywhere
 
@@ -122,7 +122,7 @@ def _opt_in(reply: Reply) -> None:
     consent.opt_in_many(brand, [opt_in], source=ConsentSource.KEYWORD)
     now_barred = consent.is_suppressed(brand.workspace, reply.phone, brand)
     if not now_barred and (barred or not was_in):
-        answers.confirm_opt_in(_to(reply))
+        answers.confirm_opt_in(conversations.recipient(reply))
 
 
 def _confirm(reply: Reply) -> None:
@@ -130,18 +130,8 @@ def _confirm(reply: Reply) -> None:
     if reply.subscriber and consent.confirm(
         reply.subscriber, reply.brand, at=reply.received_at, evidence=_evidence(reply)
     ):
-        answers.confirm_opt_in(_to(reply))
+        answers.confirm_opt_in(conversations.recipient(reply))
         conversations.needs_no_answer(Reply.objects.filter(pk=reply.pk))
-
-
-def _to(reply: Reply) -> answers.To:
-    return answers.To(
-        reply.brand,
-        reply.phone,
-        subscriber_id=reply.subscriber_id,
-        cause=reply.pk,
-        at=reply.received_at,
-    )
 
 
 def _last_text(

@@ -26,6 +26,7 @@ from subscribers.models import Brand, Subscriber
 from subscribers.tenant_admin import MOST_CHOICES, LogAdmin, VisibleFilter
 from tracking import conversations
 from tracking.models import Reply
+from tracking.winner_pages import messages_panel
 
 MEANING_COLOURS = {"Opt-out": "danger", "Opt-in": "success", "Help": "info"}
 ANSWER_COLOURS = {"To be answered": "warning", "Answered": "success"}
@@ -93,7 +94,10 @@ class ReplyAdmin(LogAdmin):
 
     def get_custom_urls(self) -> tuple[Any, ...]:
         page = "with/<int:brand_id>/<int:subscriber_id>/"
-        return ((page, "tracking_conversation", conversation_page),)
+        return (
+            (page, "tracking_conversation", conversation_page),
+            ("messages/<int:campaign_id>/", "tracking_messages", messages_panel),
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
@@ -184,7 +188,7 @@ def conversation_page(
         "earlier": earlier,
         "is_latest": "before" not in request.GET,
         "form": form if latest and may_answer(request) else None,
-        "clock": brand.clock_shift,
+        "why_not": conversations.why_not(latest) if latest and not form.errors else "",
     }
     context = admin.site.each_context(request) | values
     return render(request, "admin/tracking/conversation.html", context)

@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                 validators=[
                     django.core.validators.MinValueValidator(datetime.timedelta(seconds=60))
                 ],
-                verbose_name="time first",
+                verbose_name="time before a winner",
             ),
         ),
         migrations.AddField(
@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
                 validators=[
                     django.core.validators.MinValueValidator(datetime.timedelta(seconds=60))
                 ],
-                verbose_name="best so far after",
+                verbose_name="best so far wins after",
             ),
         ),
         migrations.AddField(
@@ -63,7 +63,7 @@ class Migration(migrations.Migration):
                 default=200,
                 help_text="No message wins by itself before each one was sent so many times.",
                 validators=[django.core.validators.MinValueValidator(1)],
-                verbose_name="texts first",
+                verbose_name="texts before a winner",
             ),
         ),
         migrations.AddField(

@@ -275,6 +275,21 @@ def test_a_pool_has_no_test_share(client: Client, key: str, draft: Campaign) -> 
     assert (answer.status_code, answer.json()["field"]) == (400, "testShare")
 
 
+def test_a_winner_by_itself_needs_a_test_and_a_deadline_after_the_wait(
+    client: Client, key: str, draft: Campaign
+) -> None:
+    def told(**fields: object) -> tuple[int, object]:
+        answer = send(client, key, "patch", f"/{draft.pk}", fields)
+        return answer.status_code, answer.json().get("field")
+
+    assert told(winnerBy="clicks") == (400, "winnerBy")
+    assert told(testShare=20, winnerBy="luck") == (400, "winnerBy")
+    assert told(testShare=20, winnerBy="clicks", winnerDeadline="01:00:00") == (400, "winnerBy")
+    assert told(testShare=20, winnerBy="clicks", winnerDeadline="05:00:00") == (200, None)
+    draft.refresh_from_db()
+    assert (draft.winner_by, draft.winner_deadline) == ("clicks", dt.timedelta(hours=5))
+
+
 def test_a_winner_is_not_chosen_before_the_test(client: Client, key: str, draft: Campaign) -> None:
     message = draft.messages.get()
 

@@ -9,11 +9,13 @@ from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import Permission, User
 from django.http import HttpResponse
 from django.test import Client
 from twilio.request_validator import RequestValidator
 
 from sending.models import Sender
+from subscribers.models import Brand, Membership
 from tests import sending_world as world
 from tests.sending.conftest import (  # noqa: F401 - fixtures are found by their names
     balanced,
@@ -60,6 +62,17 @@ def post(client: Client) -> Callable[..., HttpResponse]:
         return client.post(path, urlencode(fields), content_type=FORM, headers=headers)
 
     return applied
+
+
+@pytest.fixture
+def ann(brand: Brand) -> Client:  # noqa: F811 - the fixture above
+    """A marketer of the brand's workspace with every permission, logged in to the admin."""
+    user = User.objects.create_user("ann", is_staff=True)
+    user.user_permissions.set(Permission.objects.all())
+    Membership.objects.create(workspace=brand.workspace, user=user)
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
 
 
 def signature(path: str, fields: Mapping[str, str]) -> str:

@@ -5,7 +5,6 @@ import uuid
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from campaigns.keyword_models import Keyword
@@ -14,7 +13,7 @@ from sending import answers, credits, dispatch, facts
 from sending.answers import Refused
 from sending.models import CreditAccount, QueuedText, Sender, SentLog, State
 from subscribers import clock
-from subscribers.models import Brand, Membership, Subscriber
+from subscribers.models import Brand, Subscriber
 from tests import sending_world as world
 from tests.sending.conftest import Carrier
 from tests.subscribers.conftest import api_key, make_key
@@ -261,16 +260,6 @@ def test_a_conversation_is_in_order_and_nothing_is_lost_between_its_pages(
     assert bodies == [f"{what} {n}" for n in range(4) for what in ("question", "answer")]
 
 
-@pytest.fixture
-def ann(brand: Brand) -> Client:
-    user = User.objects.create_user("ann", is_staff=True)
-    user.user_permissions.set(Permission.objects.all())
-    Membership.objects.create(workspace=brand.workspace, user=user)
-    client = Client()
-    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-    return client
-
-
 def page_of(brand: Brand, person: Subscriber) -> str:
     return f"/admin/tracking/reply/with/{brand.pk}/{person.pk}/"
 
@@ -301,6 +290,9 @@ def test_the_page_says_why_an_answer_is_refused(
 
     assert "cannot be answered: has opted out." in shown.content.decode()
     assert not SentLog.objects.exists()
+    shown = ann.get(page_of(brand, person)).content.decode()
+    assert "cannot be answered: has opted out." in shown
+    assert "Send the answer" not in shown
 
 
 def test_the_conversation_of_another_workspace_is_not_there(
