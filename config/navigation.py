@@ -100,6 +100,7 @@ SIDEBAR: dict[str, Any] = {
             "items": [
                 _page("Replies", "forum", "tracking.reply"),
                 _page("Purchases", "shopping_cart", "tracking.purchase"),
+                _page("Other events", "bolt", "tracking.customevent"),
                 _page("Tracking events", "timeline", "tracking.trackingevent"),
                 _page("Waiting receipts", "pending_actions", "tracking.waitingreceipt"),
                 _page("Webhook endpoints", "webhook", "tracking.webhookendpoint"),

@@ -63,6 +63,7 @@ from subscribers.segment_models import ManualList, ManualListMember, Segment
 from tracking.models import (
     Attribution,
     AttributionRules,
+    CustomEvent,
     PossibleOptOut,
     Purchase,
     Refund,
@@ -270,6 +271,9 @@ def _purchases(rows: Rows, mark: str, now: dt.datetime) -> Rows:
         AttributionRules: AttributionRules.objects.create(brand=brand),
         Shop: Shop.objects.create(brand=brand, name=mark, credentials={"secret": mark}),
         Purchase: purchase,
+        CustomEvent: CustomEvent.objects.create(
+            brand=brand, event_key=mark.encode(), event_id=mark, name=mark, happened_at=now
+        ),
         Refund: Refund.objects.create(
             purchase=purchase, refund_key=b"r", refund_id=mark, amount=5, refunded_at=now
         ),

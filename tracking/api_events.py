@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 from subscribers import throttling
 from subscribers.key_models import Scope
 from subscribers.models import Brand
-from tracking import api_event_rows as event_rows
+from tracking import api_event_rows
 
 
 class Events(APIView):
@@ -20,8 +20,8 @@ class Events(APIView):
     rate_policy = throttling.EVENTS
 
     @extend_schema(
-        request=event_rows.EventsRequest,
-        responses={200: event_rows.EventsAnswer},
+        request=api_event_rows.EventsRequest,
+        responses={200: api_event_rows.EventsAnswer},
         examples=[
             OpenApiExample(
                 "An order and what went back of it",
@@ -57,7 +57,7 @@ class Events(APIView):
         except RecursionError:
             raise ParseError("The JSON is nested too deeply.") from None
         brands = {brand.slug: brand for brand in Brand.objects.for_key(request.auth)}
-        told = event_rows.take(data, brands)
+        told = api_event_rows.take(data, brands)
         if "events" not in data and told["refused"]:
             refused = told["results"][0]
             raise ValidationError({refused["field"]: [refused["error"]]}, code=refused["code"])

@@ -15,7 +15,7 @@ from unfold.decorators import display
 from subscribers import clock
 from subscribers.tenant_admin import LogAdmin, TenantAdmin, Undeletable, VisibleFilter
 from tracking import attribution, purchases, report_pages
-from tracking.models import AttributionRules, Purchase, Shop
+from tracking.models import AttributionRules, CustomEvent, Purchase, Shop
 
 MOST_LINES = 50  # of shares or refunds that a page lists
 MATCHED_COLOURS = {"Nobody known": "warning"}
@@ -69,6 +69,14 @@ class ShopAdmin(Undeletable, TenantAdmin):
                 f"The signing secret of {obj.name} is {secret} - keep it now: it is not shown"
                 " again. To change it, add another shop and turn this one off.",
             )
+
+
+@admin.register(CustomEvent)
+class CustomEventAdmin(LogAdmin):
+    list_display = ("happened_at", "brand", "name", "event_id", "subscriber")
+    list_filter = (("brand", VisibleFilter),)
+    list_select_related = ("brand", "subscriber")
+    fields = ("happened_at", "brand", "name", "event_id", "subscriber", "properties", "received_at")
 
 
 @admin.register(Purchase)

@@ -5,12 +5,17 @@ import time
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from subscribers.models import Brand
 from tests import sending_world as world
 from tests.subscribers.conftest import api_key, make_key
+from tests.tracking import shop_world
+from tracking import api_event_rows
 from tracking.models import Purchase, Shop
 from tracking.webhooks.shops import SIGNATURE, TIMESTAMP, sign
 
@@ -181,6 +186,38 @@ def test_a_shop_of_another_brand_or_turned_off_is_not_there(client: Client, shop
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 10_000, b'"x"', b"null"])
 def test_a_shop_s_unreadable_body_is_refused(client: Client, shop: Shop, body: bytes) -> None:
     assert tell(client, shop, body).status_code == 400
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+ROW = st.fixed_dictionaries(
+    {"type": st.sampled_from(["purchase", "refund", "custom"]) | JSON},
+    optional={
+        "at": st.datetimes().map(lambda at: f"{at.isoformat()}Z") | JSON,
+        "orderId": st.sampled_from(["1", "2"]) | JSON,
+        "amount": st.sampled_from(["1", 0.5, "1e3", "NaN", -1]) | JSON,
+        "refundId": st.sampled_from(["a", "b"]) | JSON,
+        "eventId": st.text(max_size=5) | JSON,
+        "currency": st.sampled_from(["USD", "EUR"]) | JSON,
+        **dict.fromkeys(("brand", "name", "clickId", "phone", "email", "keyword"), JSON),
+        "properties": JSON,
+    },
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(ROW | JSON, min_size=1, max_size=5))
+def test_whatever_a_shop_sends_is_answered_row_by_row(brand: Brand, rows: list[Any]) -> None:
+    with transaction.atomic():
+        told = api_event_rows.take({"events": rows}, {brand.slug: brand})
+        shop_world.settle()
+        transaction.set_rollback(True)
+
+    assert len(told["results"]) == len(rows)
+    assert told["accepted"] + told["known"] + told["refused"] == len(rows)
 
 
 def test_a_shop_s_secret_is_not_in_the_database(shop: Shop) -> None:

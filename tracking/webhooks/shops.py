@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 from rest_framework.exceptions import ValidationError
 
 from subscribers import clock
-from tracking import api_event_rows as event_rows
+from tracking import api_event_rows
 from tracking.models import Shop
 
 TIMESTAMP, SIGNATURE = "X-Carillon-Timestamp", "X-Carillon-Signature"
@@ -50,7 +50,7 @@ def events(request: HttpRequest, token: str) -> JsonResponse:
         sentence = "The signature is wrong, or its time is more than five minutes off."
         return JsonResponse({"error": sentence}, status=403)
     try:
-        told = event_rows.take(json.loads(body), {shop.brand.slug: shop.brand})
+        told = api_event_rows.take(json.loads(body), {shop.brand.slug: shop.brand})
     except (ValueError, RecursionError):
         return JsonResponse({"error": "The body is not JSON."}, status=400)
     except ValidationError as error:
