@@ -212,7 +212,7 @@ def receive(receipts: Sequence[tuple[UUID, str, str]]) -> set[UUID]:
     Rows only move forward, in any order of arrival. A receipt for a text that waits to be tried
     again takes it out of the queue: the provider has it after all.
     """
-    ids = [receipt[0] for receipt in receipts]
+    ids = arrays.ids(receipt[0] for receipt in receipts)
     with connection.cursor() as cursor:
         # In the gate's order, and by id: two that meet wait for each other in turn.
         cursor.execute(f"{statements.QUEUED_OF} ORDER BY id FOR UPDATE", [ids])
@@ -222,9 +222,9 @@ def receive(receipts: Sequence[tuple[UUID, str, str]]) -> set[UUID]:
             statements.RECEIVE,
             {
                 "ids": ids,
-                "states": [receipt[1] for receipt in receipts],
-                "codes": [receipt[2][:20] for receipt in receipts],
-                "order": [str(state) for state in FORWARD],
+                "states": arrays.literal(receipt[1] for receipt in receipts),
+                "codes": arrays.words(receipt[2][:20] for receipt in receipts),
+                "order": arrays.literal(FORWARD),
             },
         )
         moved = dict(cursor.fetchall())

@@ -106,8 +106,8 @@ REQUEUE = """
     JOIN sending_sentlog AS text ON text.id = given.id AND text.id = ANY(%(ids)s::uuid[])
     ON CONFLICT (id) DO NOTHING"""
 
-QUEUED_OF = "SELECT id FROM sending_queuedtext WHERE id = ANY(%s)"
-TEXTS_OF = "SELECT id FROM sending_sentlog WHERE id = ANY(%s)"
+QUEUED_OF = "SELECT id FROM sending_queuedtext WHERE id = ANY(%s::uuid[])"
+TEXTS_OF = "SELECT id FROM sending_sentlog WHERE id = ANY(%s::uuid[])"
 RECEIVE = """
     UPDATE sending_sentlog AS text
     SET state = given.state, changed_at = now(), reason = '',

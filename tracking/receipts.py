@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from sending import outcomes, refusals
+from sending import arrays, outcomes, refusals
 from sending.identity import identify, moment_of
 from sending.models import Sender, SentLog, State
 from subscribers import clock
@@ -104,7 +104,10 @@ def _match(told: Sequence[_Told]) -> tuple[list[_Matched], list[_Told]]:
     with connection.cursor() as cursor:
         cursor.execute(
             _KNOWN,
-            [[one.receipt.provider_id for one in told], [one.sender.pk for one in told]],
+            [
+                arrays.words(one.receipt.provider_id for one in told),
+                arrays.literal(one.sender.pk for one in told),
+            ],
         )
         known = {(provider_id, sender): text_id for provider_id, sender, text_id in cursor}
     references = [one.receipt.text_id for one in told if one.receipt.text_id]
@@ -131,12 +134,12 @@ def _apply(matched: Sequence[_Matched]) -> None:
         cursor.execute(
             _INSERT_EVENTS,
             {
-                "ids": [event for event, _ in events],
-                "texts": [one.text_id for _, one in events],
-                "brands": [one.sender.brand_id for _, one in events],
-                "names": [one.receipt.state or "other" for _, one in events],
-                "codes": [one.receipt.code[:20] for _, one in events],
-                "raws": [json.dumps(one.receipt.raw) for _, one in events],
+                "ids": arrays.ids(event for event, _ in events),
+                "texts": arrays.ids(one.text_id for _, one in events),
+                "brands": arrays.literal(one.sender.brand_id for _, one in events),
+                "names": arrays.words(one.receipt.state or "other" for _, one in events),
+                "codes": arrays.words(one.receipt.code[:20] for _, one in events),
+                "raws": arrays.words(json.dumps(one.receipt.raw) for _, one in events),
             },
         )
         new = {row[0] for row in cursor.fetchall()}
@@ -185,5 +188,5 @@ _INSERT_EVENTS = """
     FROM unnest(%(ids)s::uuid[], %(texts)s::uuid[], %(brands)s::bigint[], %(names)s::text[],
                 %(codes)s::text[], %(raws)s::jsonb[])
          AS given(id, text_id, brand_id, name, code, raw)
-    LEFT JOIN sending_sentlog AS text ON text.id = given.text_id AND text.id = ANY(%(texts)s)
+    LEFT JOIN sending_sentlog AS text ON text.id = given.text_id AND text.id = ANY(%(texts)s::uuid[])
     ON CONFLICT (id) DO NOTHING RETURNING id"""

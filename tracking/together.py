@@ -1,7 +1,10 @@
 """Threads that have something to write at the same time write it together."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
+
+GATHER = 0.003  # seconds that a writer waits for more, where the last one had company
 
 
 class _Entry[Item]:
@@ -24,7 +27,7 @@ class Together[Item]:
         self._write = write
         self._lock = threading.Lock()
         self._waiting: list[_Entry[Item]] = []
-        self._busy = False
+        self._busy = self._crowded = False
 
     def add(self, item: Item) -> None:
         """Returns when the item is written. Raises what `write` raised."""
@@ -40,6 +43,8 @@ class Together[Item]:
             raise entry.error
 
     def _lead(self) -> None:
+        if self._crowded:
+            time.sleep(GATHER)
         with self._lock:
             batch, self._waiting = self._waiting, []
         error: BaseException | None = None
@@ -50,6 +55,7 @@ class Together[Item]:
         with self._lock:
             following = self._waiting[0] if self._waiting else None
             self._busy = following is not None
+            self._crowded = len(batch) > 1
         for entry in batch:
             entry.done, entry.error = True, error
             entry.turn.set()

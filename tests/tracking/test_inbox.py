@@ -251,6 +251,23 @@ def test_the_short_way_keeps_a_signed_receipt(
     assert world.reload(text).state == State.DELIVERED
 
 
+def test_the_short_way_opens_again_after_its_connection_broke(
+    sender: Sender, text: SentLog, short_way: Callable[..., tuple[int, bytes]]
+) -> None:
+    path = f"/webhooks/twilio/{sender.webhook_token}/status"
+    fields = {"MessageSid": "P1", "MessageStatus": "delivered"}
+    proof = {"HTTP_X_TWILIO_SIGNATURE": signature(path, fields)}
+    connection.health_check_done = True  # as after an earlier receipt
+    with contextlib.suppress(OperationalError), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    first, _ = short_way(path, DELIVERED, **proof)
+    second, _ = short_way(path, DELIVERED, **proof)
+
+    assert (first, second) == (503, 200)
+    assert InboundEvent.objects.count() == 1
+
+
 @pytest.mark.parametrize(
     ("status", "changes"),
     [

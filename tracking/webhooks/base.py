@@ -44,6 +44,8 @@ class Request:
 
 
 def _fields(encoded: str) -> dict[str, str]:
+    if not encoded:
+        return {}
     try:
         return dict(parse_qsl(encoded, keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except ValueError:

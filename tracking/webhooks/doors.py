@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 
 from sending.models import Sender
 from tracking import inbox, replies
@@ -84,6 +84,9 @@ def answer(
         return _no(str(error), 400)
     except (OperationalError, InterfaceError):
         log.warning("database_away")
+        # On the short way nobody else looks whether this thread's connection still works.
+        if not connection.in_atomic_block:
+            connection.close()
         sentence = "This cannot be stored right now; send it again."
         return _no(sentence, 503, ("Retry-After", "5"))
 
