@@ -83,14 +83,16 @@ class WebhookEndpoint(models.Model):
 class OutboundEvent(models.Model):
     """Something that happened and that an endpoint asked for, once: written with what happened.
 
-    Triggers write it (migration 0009), in the transaction of its source, for brands with an endpoint
+    Triggers write it (migrations 0009 and 0010), in the transaction of its source, for brands with an endpoint
     that asks for its type. `facts` are about the event alone: who it was about and what they wrote
     is read from its source each time that it is told (`payloads.py`), so that an erasure needs to
     look nowhere else. `uid` is the webhook-id.
     """
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, db_index=False)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, db_index=False, db_constraint=False
+    )
     brand = models.ForeignKey(
         Brand, on_delete=models.PROTECT, null=True, db_index=False, db_constraint=False
     )

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timeuntil
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from subscribers import clock
 from subscribers.tenant_admin import (
@@ -22,7 +22,7 @@ from subscribers.tenant_admin import (
     TenantTabularInline,
     VisibleFilter,
 )
-from tracking.outbound import deliveries, endpoints, payloads
+from tracking.outbound import addresses, deliveries, endpoints, payloads
 from tracking.outbound.models import (
     EventType,
     WebhookAttempt,
@@ -41,6 +41,12 @@ MOST_ATTEMPTS = 50
 class EndpointForm(forms.ModelForm):
     """An endpoint of a workspace, or of one of its brands."""
 
+    url = forms.CharField(
+        label="URL",
+        max_length=addresses.LONGEST_URL,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Where events are posted to: https, on the public internet.",
+    )
     event_types = forms.MultipleChoiceField(
         choices=EventType,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
@@ -200,6 +206,7 @@ class AttemptInline(ReadOnly, TenantTabularInline):
     readonly_fields = fields
     ordering = ("-pk",)
     per_page = MOST_ATTEMPTS
+    hide_title = True
     verbose_name_plural = "attempts"
 
     @display(description="Took")
@@ -256,7 +263,7 @@ class WebhookDeliveryAdmin(LogAdmin):
 
     @display(description="Facts")
     def facts(self, delivery: WebhookDelivery) -> str:
-        told = [f"{name}: {value}" for name, value in delivery.event.facts.items() if value != ""]
+        told = [f"{name}: {value}" for name, value in delivery.event.facts.items() if value]
         return ", ".join(told)
 
     @display(description="State", label=DELIVERY_COLOURS)
@@ -267,6 +274,9 @@ class WebhookDeliveryAdmin(LogAdmin):
     def next(self, delivery: WebhookDelivery) -> str:
         if delivery.state != WebhookDelivery.State.WAITING:
             return ""
+        state = endpoints.state_of(delivery.endpoint, delivery.asked_at)
+        if state in ("off", "paused"):
+            return f"when the endpoint is {'switched on' if state == 'off' else 'tried again'}"
         if delivery.due_at <= delivery.asked_at:
             return "now"
         return f"in {timeuntil(delivery.due_at, delivery.asked_at)}"
