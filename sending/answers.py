@@ -112,7 +112,10 @@ def answer(to: To, body: str, *, key: str) -> Planned:
     text_id = identify(to.at, "answer", to.brand.pk, to.cause, key)
     words = _sendable(body)
     now = clock.now()
-    if SentLog.objects.filter(pk=text_id).exists():
+    first = SentLog.objects.filter(pk=text_id).first()
+    if first is not None:
+        if first.body and first.body != words:
+            raise Refused("This request sent another answer before: ask for this one by a new key.")
         queued = QueuedText.objects.filter(pk=text_id, due_at__lt=queues.PARKED).first()
         due = max(queued.due_at, now) if queued else now
         return Planned(text_id, due, later=due > now, new=False)

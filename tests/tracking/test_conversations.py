@@ -74,6 +74,13 @@ def test_the_same_key_answers_once_and_another_key_again(reply: Reply) -> None:
     assert (SentLog.objects.count(), GivenAnswer.objects.count()) == (2, 2)
 
 
+def test_one_key_never_stands_for_two_answers(reply: Reply) -> None:
+    answer(reply)
+
+    with pytest.raises(Refused, match="another answer before"):
+        answer(reply, "Something else.")
+
+
 def test_ten_at_once_with_one_key_answer_once(reply: Reply) -> None:
     told = world.at_once(*[lambda: answer(Reply.objects.get(pk=reply.pk)) for _ in range(10)])
 
@@ -146,6 +153,21 @@ def test_a_day_after_the_persons_text_the_brands_hours_hold(
     reply.refresh_from_db()
 
     assert answer(reply).later
+
+
+def test_what_the_law_puts_off_beyond_a_day_waits_for_the_brand_to_open(
+    brand: Brand, reply: Reply
+) -> None:
+    LegalWindow.objects.filter(jurisdiction="US-NY").delete()
+    later(brand, 9)  # 22:00: the law opens at 8, the brand at 9
+    at_eight = answer(reply)
+    Reply.objects.update(received_at=clock.now() - dt.timedelta(hours=23))
+    reply.refresh_from_db()
+
+    at_nine = answer(reply, key="two")
+
+    apart = at_nine.leaves_at - at_eight.leaves_at
+    assert abs(apart - dt.timedelta(hours=1)) < dt.timedelta(minutes=1)
 
 
 def test_three_days_after_the_persons_text_it_is_too_late(reply: Reply) -> None:
@@ -350,6 +372,23 @@ def test_replies_are_listed_and_answered_by_api(client: Client, brand: Brand, re
     assert first.json() == again.json()
     assert SentLog.objects.get().body == HELLO
     assert client.get("/api/replies?answered=false", headers=api_key(key)).json()["results"] == []
+
+
+def test_two_integrators_may_number_their_requests_alike(
+    client: Client, brand: Brand, reply: Reply
+) -> None:
+    told = [
+        client.post(
+            f"/api/replies/{reply.pk}/answer",
+            {"body": body},
+            content_type="application/json",
+            headers=api_key(make_key(brand.workspace)) | {"Idempotency-Key": "1"},
+        ).status_code
+        for body in ("One.", "Two.")
+    ]
+
+    assert told == [202, 202]
+    assert {text.body for text in SentLog.objects.all()} == {"One.", "Two."}
 
 
 def test_the_api_says_why_an_answer_is_refused(client: Client, brand: Brand, reply: Reply) -> None:
