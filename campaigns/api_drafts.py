@@ -74,7 +74,7 @@ class CampaignFields(SparseFields, serializers.ModelSerializer):
     brand = OfTheKey(slug_field="slug", queryset=Brand.objects.all())
     statusReason = serializers.CharField(source="status_reason", read_only=True)
     startsAt = serializers.DateTimeField(source="starts_at", required=False, allow_null=True)
-    launchedAt = serializers.DateTimeField(source="launched_at", read_only=True)
+    launchedAt = serializers.DateTimeField(source="launched_at", read_only=True, allow_null=True)
     weeklyCap = serializers.IntegerField(
         source="weekly_cap", required=False, min_value=1, max_value=32767
     )

@@ -31,8 +31,8 @@ class CampaignProgress(SparseFields, serializers.ModelSerializer):
 
     brand = serializers.CharField(source="brand.slug")
     statusReason = serializers.CharField(source="status_reason")
-    startsAt = serializers.DateTimeField(source="starts_at")
-    launchedAt = serializers.DateTimeField(source="launched_at")
+    startsAt = serializers.DateTimeField(source="starts_at", allow_null=True)
+    launchedAt = serializers.DateTimeField(source="launched_at", allow_null=True)
     totals = serializers.SerializerMethodField()
 
     class Meta:

@@ -3,17 +3,19 @@
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import path
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from subscribers import clock, segments
-from subscribers.api_pages import Pages
+from subscribers.api_pages import NamedFilters, Pages, SparseFields
 from subscribers.key_models import Scope
 from subscribers.models import Brand
 from subscribers.segment_models import Segment
@@ -31,7 +33,7 @@ class TooSlow(APIException):
     wait = 5
 
 
-class SegmentSerializer(serializers.ModelSerializer):
+class SegmentSerializer(SparseFields, serializers.ModelSerializer):
     """A segment. `brand` is the brand's slug, or null for all brands; `words` says what it means."""
 
     name = serializers.CharField(max_length=100)
@@ -86,20 +88,16 @@ def _saved(serializer: SegmentSerializer) -> Response:
     return Response(serializer.data, status=201 if new else 200)
 
 
-class SegmentList(APIView):
+class SegmentList(ListAPIView):
     """The segments that the key covers; a new one."""
 
     scope = Scope.SUBSCRIBERS
+    serializer_class = SegmentSerializer
+    pagination_class = Pages
+    filter_backends = (NamedFilters,)
 
-    @extend_schema(responses=SegmentSerializer(many=True))
-    def get(self, request: Request) -> Response:
-        pages = Pages()
-        rows = Segment.objects.for_key(request.auth).select_related("brand")
-        page = pages.paginate_queryset(rows, request, view=self)
-        context = {"key": request.auth}
-        return pages.get_paginated_response(
-            SegmentSerializer(page, many=True, context=context).data
-        )
+    def get_queryset(self) -> QuerySet[Segment]:
+        return Segment.objects.for_key(self.request.auth).select_related("brand")
 
     @extend_schema(request=SegmentSerializer, responses={201: SegmentSerializer})
     def post(self, request: Request) -> Response:

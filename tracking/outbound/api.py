@@ -41,7 +41,7 @@ class EndpointFields(SparseFields, serializers.ModelSerializer):
     enabled = serializers.BooleanField(required=False)
     state = serializers.SerializerMethodField()
     stateReason = serializers.CharField(source="status_reason", read_only=True)
-    pausedUntil = serializers.DateTimeField(source="paused_until", read_only=True)
+    pausedUntil = serializers.DateTimeField(source="paused_until", read_only=True, allow_null=True)
     createdAt = serializers.DateTimeField(source="created_at", read_only=True)
 
     class Meta:

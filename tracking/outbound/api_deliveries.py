@@ -41,7 +41,7 @@ class DeliveryFields(SparseFields, serializers.ModelSerializer):
     occurredAt = serializers.DateTimeField(source="event.occurred_at", read_only=True)
     dueAt = serializers.SerializerMethodField("read_due_at")
     createdAt = serializers.DateTimeField(source="created_at", read_only=True)
-    finishedAt = serializers.DateTimeField(source="finished_at", read_only=True)
+    finishedAt = serializers.DateTimeField(source="finished_at", read_only=True, allow_null=True)
 
     class Meta:
         model = WebhookDelivery
