@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 
 from subscribers.consent_models import (  # noqa: F401 - here Django finds them
     ConsentEvent,
@@ -231,6 +231,13 @@ class Subscriber(models.Model):
             models.Index(fields=["phone_hash"], name="subscriber_phone_hash"),
             models.Index(
                 fields=["workspace", "email"], name="subscriber_email", condition=~Q(email="")
+            ),
+            # A shop writes an address in another case than the form did.
+            models.Index(
+                "workspace",
+                Lower("email"),
+                name="subscriber_email_any_case",
+                condition=~Q(email=""),
             ),
         ]
 

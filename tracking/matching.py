@@ -103,7 +103,7 @@ _BY_EMAIL = """
     SELECT min(person.id) AS id FROM subscribers_brand AS brand
     JOIN subscribers_subscriber AS person
         ON person.workspace_id = brand.workspace_id
-        AND person.email IN (given.email, lower(given.email)) AND NOT (person.email = '')
+        AND lower(person.email) = lower(given.email) AND NOT (person.email = '')
     JOIN subscribers_subscription AS own
         ON own.subscriber_id = person.id AND own.brand_id = brand.id
     WHERE brand.id = given.brand_id AND given.email <> '' HAVING count(*) = 1"""

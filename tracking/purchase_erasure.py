@@ -49,5 +49,5 @@ def _purchases(person: Person) -> Any:
         own |= Q(subscriber=person.subscriber_id)
         known = Subscriber.objects.filter(pk=person.subscriber_id).exclude(email="")
         for email in known.values_list("email", flat=True):
-            own |= Q(email__in=(email, email.lower()), subscriber=None)
+            own |= Q(email__iexact=email, subscriber=None)
     return Purchase.objects.filter(own, brand__workspace=person.workspace_id)
