@@ -22,7 +22,7 @@ from subscribers.models import (
     Suppression,
     Workspace,
 )
-from tests import admin_rows
+from tests import admin_forms, admin_rows
 
 pytestmark = pytest.mark.django_db
 
@@ -226,15 +226,11 @@ def test_a_stopped_sender_is_resumed_by_its_button_and_only_by_post(
     assert Sender.objects.get().status == Sender.Status.ACTIVE
 
 
-def campaign_form(brand: Brand, body: str) -> dict[str, Any]:
-    return {
+def campaign_form(client: Client, brand: Brand, body: str) -> dict[str, Any]:
+    return admin_forms.blank(client, page(Campaign, "add")) | {
         "brand": brand.pk,
         "name": "Sale",
-        "kind": "broadcast",
-        "weekly_cap": "1",
-        "holdout": "0",
         "messages-TOTAL_FORMS": "1",
-        "messages-INITIAL_FORMS": "0",
         "messages-0-weight": "1",
         "messages-0-body": body,
     }
@@ -245,7 +241,7 @@ def test_a_campaign_is_written_and_launched_from_its_page(
 ) -> None:
     client.post(
         page(Campaign, "add"),
-        campaign_form(rows[Brand], "{{ brand }}: Hi\r\nReply STOP to opt out"),
+        campaign_form(client, rows[Brand], "{{ brand }}: Hi\r\nReply STOP to opt out"),
     )
     campaign = Campaign.objects.get(name="Sale")
     client.get(page(Campaign, "launch", campaign.pk))
@@ -261,7 +257,9 @@ def test_a_campaign_is_written_and_launched_from_its_page(
 def test_a_message_that_nobody_could_get_is_refused_with_what_is_wrong(
     client: Client, rows: admin_rows.Rows
 ) -> None:
-    answer = client.post(page(Campaign, "add"), campaign_form(rows[Brand], "Hi {{ frist_name }}"))
+    answer = client.post(
+        page(Campaign, "add"), campaign_form(client, rows[Brand], "Hi {{ frist_name }}")
+    )
 
     assert "frist_name" in answer.content.decode()
     assert not Campaign.objects.filter(name="Sale").exists()

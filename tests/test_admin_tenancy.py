@@ -23,7 +23,7 @@ from campaigns.models import Campaign
 from sending.models import Sender
 from subscribers.models import ApiKey, Brand, Subscriber, Suppression, Workspace
 from subscribers.tenant_admin import OperatorOnly, OperatorWrites, TenantAdmin
-from tests import admin_rows
+from tests import admin_forms, admin_rows
 
 pytestmark = pytest.mark.django_db
 
@@ -237,22 +237,14 @@ def test_autocompletes_suggest_only_our_rows(
 
 
 def test_a_campaign_cannot_be_written_for_their_brand(
-    client: Client, theirs: admin_rows.Rows
+    client: Client, ours: admin_rows.Rows, theirs: admin_rows.Rows
 ) -> None:
-    client.post(
-        page(Campaign, "add"),
-        {
-            "brand": theirs[Brand].pk,
-            "name": "Sale",
-            "kind": "broadcast",
-            "weekly_cap": "1",
-            "holdout": "0",
-            "messages-TOTAL_FORMS": "0",
-            "messages-INITIAL_FORMS": "0",
-        },
-    )
-
+    form = admin_forms.blank(client, page(Campaign, "add")) | {"name": "Sale"}
+    client.post(page(Campaign, "add"), form | {"brand": theirs[Brand].pk})
     assert not Campaign.objects.filter(name="Sale").exists()
+
+    client.post(page(Campaign, "add"), form | {"brand": ours[Brand].pk})
+    assert Campaign.objects.filter(name="Sale").exists()  # nothing else was wrong with it
 
 
 def test_a_key_cannot_be_made_for_their_workspace_or_brand(

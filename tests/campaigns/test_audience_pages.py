@@ -11,17 +11,17 @@ from campaigns.models import Campaign
 from subscribers.models import Brand
 from subscribers.segment_models import ManualList, ManualListMember, Segment
 from subscribers.segments import references
+from tests import admin_forms
 from tests import sending_world as world
 
 pytestmark = pytest.mark.django_db
 CLICKED = {"field": "has_clicked", "op": "is", "value": True}
-FORM = {
-    "name": "Sale",
-    "kind": "broadcast",
-    "weekly_cap": "1",
-    "messages-TOTAL_FORMS": "0",
-    "messages-INITIAL_FORMS": "0",
-}
+
+
+def new_campaign(client: Client, brand: Brand, **typed: Any) -> dict[str, Any]:
+    """The form of a new campaign as it is sent."""
+    page = reverse("admin:campaigns_campaign_add")
+    return admin_forms.blank(client, page) | {"name": "Sale", "brand": brand.pk, **typed}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_audience_is_counted_before_it_is_saved(client: Client, brand: Brand
     staff = ManualList.objects.create(workspace=brand.workspace, name="staff")
     ManualListMember.objects.create(manual_list=staff, subscriber=keen[0])
     url = reverse("admin:campaigns_campaign_audience")
-    form = {**FORM, "brand": brand.pk, "campaign": 0}
+    form = new_campaign(client, brand, campaign=0, **{"messages-TOTAL_FORMS": "0"})
 
     everybody = client.post(url, {**form, "segment": ""}).content.decode()
     chosen = {**form, "segment": segment(brand).pk, "exclude_lists": [staff.pk]}
@@ -70,7 +70,7 @@ def test_a_segment_of_another_workspace_or_brand_is_refused(client: Client, bran
         for field in ("segment", "exclude_segments"):
             answer = client.post(
                 reverse("admin:campaigns_campaign_add"),
-                {**FORM, "brand": brand.pk, field: wrong.pk},
+                new_campaign(client, brand, **{field: wrong.pk}),
             )
             assert "another" in answer.content.decode()
     assert not Campaign.objects.exists()
