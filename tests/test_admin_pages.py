@@ -274,7 +274,7 @@ def test_what_a_launched_campaign_was_planned_by_cannot_be_changed(
     client.post(
         page(Campaign, "change", rows[Campaign].pk),
         {
-            **campaign_form(other, "changed"),
+            **campaign_form(client, other, "changed"),
             "messages-INITIAL_FORMS": "1",
             "messages-0-id": message.pk,
             "messages-0-campaign": rows[Campaign].pk,
@@ -292,13 +292,8 @@ def test_saving_a_page_does_not_undo_a_state_that_moved_meanwhile(
     its_admin, campaign = admin.site.get_model_admin(Campaign), rows[Campaign]
     request = rf.post("/")
     request.user = User.objects.get(username="operator")
-    data = {
-        "brand": campaign.brand_id,
-        "name": "New",
-        "kind": "broadcast",
-        "weekly_cap": "1",
-        "holdout": "0",
-    }
+    page_of = page(Campaign, "change", campaign.pk)
+    data = admin_forms.blank(client, page_of) | {"name": "New"}
     form = its_admin.get_form(request, campaign, change=True)(data, instance=campaign)
     assert form.is_valid()
     Campaign.objects.update(status=Campaign.Status.RUNNING)

@@ -194,4 +194,4 @@ def test_facts_cost_the_same_for_many_people_and_many_segments(brand: Brand) -> 
         return len(queries)
 
     assert cost(campaigns[:1], people[:1]) == cost(campaigns, people)
-    assert cost([campaign_for(brand)], people) == 3
+    assert cost([campaign_for(brand)], people) == 4

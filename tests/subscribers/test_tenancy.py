@@ -9,12 +9,31 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.utils import timezone
 
-from campaigns.models import BrandPolicy
-from sending.models import CreditAccount, CreditEntry, DailyTotal, EvergreenTurn, TestNumber
+from campaigns.keyword_models import Keyword
+from campaigns.link_models import Link
+from campaigns.models import AutomaticPause, BrandPolicy, BrandPolicyEvent, Campaign, Message
+from sending.count_models import CampaignCount
+from sending.link_models import ShortLink
+from sending.models import (
+    CreditAccount,
+    CreditEntry,
+    DailyTotal,
+    EvergreenTurn,
+    Sender,
+    SentLog,
+    TestNumber,
+)
+from sending.route_models import ProviderAccount
 from subscribers import tenancy
+from subscribers.consent_models import Erasure, OptOutRule
 from subscribers.models import ApiKey, Brand, FirstAnswer, Membership, Subscriber, Workspace
+from subscribers.segment_models import ManualList, ManualListMember, Segment
 from tests import admin_rows
 from tests.subscribers.conftest import make_brand, make_key
+from tracking.inbox_models import InboundEvent
+from tracking.models import GivenAnswer, Reply
+from tracking.outbound.models import OutboundEvent, WebhookAttempt, WebhookDelivery
+from tracking.purchase_models import CountedPerson, TouchedPerson
 
 OURS = ("subscribers", "campaigns", "sending", "tracking")
 
@@ -24,12 +43,18 @@ BEHIND_NO_WALL = {
     "campaigns.LegalWindow",
     "sending.DailyTotal",
     "sending.SafeMode",
+    "campaigns.LegalWindowEvent",
+    "campaigns.PlatformPolicyEvent",
+    "sending.TickerBeat",
+    "sending.UnknownCode",  # of a provider, whoever's text it came with
     "sending.ProviderMessage",  # found by provider id and sender, from a receipt's own address
 }
 # What is of a workspace and of none of its brands.
 OF_NO_BRAND = {
     *(Workspace, Membership, ApiKey, FirstAnswer, Subscriber),
-    *(CreditAccount, CreditEntry, TestNumber),
+    *(CreditAccount, CreditEntry, TestNumber, ProviderAccount),
+    Segment,  # the one here is for all brands: a key of some does not see it
+    *(ManualList, ManualListMember, Erasure, OptOutRule, TouchedPerson, CountedPerson),
 }
 
 tenant_models = [
@@ -46,7 +71,43 @@ def rows_of_a_tenant(mark: str, number: int) -> admin_rows.Rows:
     return {
         EvergreenTurn: EvergreenTurn.objects.create(**turn),
         FirstAnswer: FirstAnswer.objects.create(key=rows[ApiKey], **answered),
+        **rows_that_no_page_shows(rows, mark),
     } | rows
+
+
+def rows_that_no_page_shows(rows: admin_rows.Rows, mark: str) -> admin_rows.Rows:
+    """What the system writes for itself."""
+    brand, campaign, person = rows[Brand], rows[Campaign], rows[Subscriber]
+    link = Link.objects.create(
+        message=rows[Message], url=f"https://{mark}.example", destination="", position=0
+    )
+    attempt = {"milliseconds": 1, "error": "", "answer": mark}
+    return {
+        BrandPolicyEvent: BrandPolicyEvent.objects.filter(brand=brand).first(),
+        Keyword: Keyword.objects.create(brand=brand, campaign=campaign, word=mark),
+        AutomaticPause: AutomaticPause.objects.create(
+            campaign=campaign, cause="errors", bad=1, of=2, limit=20, since=timezone.now()
+        ),
+        CampaignCount: CampaignCount.objects.create(
+            campaign=campaign, state="planned", reason="", texts=1
+        ),
+        Link: link,
+        ShortLink: ShortLink.objects.create(
+            code=mark, text_id=rows[SentLog].pk, link=link, brand=brand
+        ),
+        InboundEvent: InboundEvent.objects.create(
+            key=mark.encode(), sender=rows[Sender], query="", body=b""
+        ),
+        GivenAnswer: GivenAnswer.objects.create(
+            reply=rows[Reply], key=mark, text_id=rows[SentLog].pk, answered_by=mark
+        ),
+        TouchedPerson: TouchedPerson.objects.create(subscriber=person),
+        CountedPerson: CountedPerson.objects.create(
+            subscriber=person, clicks=0, purchases=0, revenue=0
+        ),
+        OutboundEvent: rows[WebhookDelivery].event,
+        WebhookAttempt: WebhookAttempt.objects.create(delivery=rows[WebhookDelivery], **attempt),
+    }
 
 
 @pytest.fixture
