@@ -121,3 +121,29 @@ def test_after_everything_in_valkey_is_lost_the_next_look_rings_again(brand: Bra
     assert queues.ring_due() == 1
     assert turns.take(queues.valkey(), "w") == brand.pk
     assert queues.queue_of(brand.pk).count == 1
+
+
+def test_many_brands_are_rung_in_a_few_round_trips_and_once(brand: Brand) -> None:
+    brands = [brand, *(world.make_brand(f"b{number}") for number in range(4))]
+    for one in brands:
+        world.make_text(one)
+
+    assert queues.ring_due() == 5
+    assert queues.ring_due() == 5
+
+    client = queues.valkey()
+    assert {queues.queue_of(one.pk).count for one in brands} == {1}
+    job = queues.queue_of(brand.pk).jobs[0]
+    assert (job.func_name, job.args) == (queues.DRAIN, (brand.pk,))
+    assert {turns.take(client, "a") for _ in brands} == {one.pk for one in brands}
+
+
+def test_a_brand_whose_job_was_lost_is_rung_again(brand: Brand) -> None:
+    world.make_text(brand)
+    queues.ring_due()
+    queues.queue_of(brand.pk).empty()
+    assert turns.take(queues.valkey(), "a") == brand.pk  # who finds no job
+
+    queues.ring_due()
+
+    assert queues.queue_of(brand.pk).count == 1
