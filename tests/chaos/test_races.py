@@ -21,7 +21,7 @@ SKEWED = Path(__file__).parent / "skewed"
 def test_f12_a_thousand_stops_while_workers_send(scene: Callable[..., Scene]) -> None:
     """Those whose text is about to leave say STOP: the next ones in the queue."""
     with scene("F12 a thousand STOPs") as it:
-        brand = it.brand("lime", "twilio", people=4000, rate=30, in_flight=20)
+        brand = it.brand("lime", "twilio", people=6000, rate=30, in_flight=20)
         people = {one.pk: one for one in it.people[brand.pk]}
         it.launch(brand)
         it.staff(4)
@@ -42,7 +42,7 @@ def test_f12_a_thousand_stops_while_workers_send(scene: Callable[..., Scene]) ->
                     it.say_stop(brand, people[pk])
 
         for thread in [it.beside(lambda part=part: stop_those_ahead(part)) for part in range(4)]:
-            thread.join(120)
+            thread.join(240)
         assert len(it.stopped) >= 1000, "everything was sent before there were a thousand STOPs"
         it.settle()
         verdict = it.judge()
