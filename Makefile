@@ -11,7 +11,6 @@ help: ## Show this list
 
 demo: environment ## Send two brands' campaigns through a fake carrier, then serve the admin (ONCE=1, PORT=8000)
 	@exec env -u DATABASE_URL -u REDIS_URL CARILLON_DATA="$(CURDIR)/.carillon/demo" \
-	  SENDING_CIRCUIT_ERROR_PERCENT=100 \
 	  PUBLIC_URL=http://127.0.0.1:$(or $(PORT),8000) \
 	  FAKE_CARRIER_URL=http://127.0.0.1:$(or $(CARRIER_PORT),8100) \
 	  $(manage) demo $(if $(filter-out 0,$(ONCE)),--once)

@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.html import format_html
+from redis import RedisError
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -16,6 +17,7 @@ from unfold.enums import ActionVariant
 from campaigns.models import Campaign
 from sending import (
     browse,
+    circuits,
     credit_pages,  # noqa: F401 - its import registers them
     explanation_pages,
     forecast_pages,
@@ -69,7 +71,7 @@ class SenderAdmin(Undeletable, TenantAdmin):
     ordering = ("address",)
     autocomplete_fields = ("brand", "account")
     actions = ("pause_selected", "resume_selected")
-    actions_detail = ("pause", "resume")
+    actions_detail = ("pause", "resume", "use_fully")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         names = fields_of(senders.CREDENTIALS, obj.gateway if obj else None)
@@ -87,7 +89,7 @@ class SenderAdmin(Undeletable, TenantAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         sender = self.get_object(request, object_id)
-        names = senders.offered(sender.status) if sender else set()
+        names = senders.offered(sender) if sender else set()
         buttons = super().get_actions_detail(request, object_id)
         return [button for button in buttons if button.path in names]
 
@@ -141,6 +143,24 @@ class SenderAdmin(Undeletable, TenantAdmin):
     )
     def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         senders.resume([self._sender(request, object_id)])
+        return self._back(object_id)
+
+    @action(
+        description="Use fully",
+        permissions=["change"],
+        icon="restart_alt",
+        dialog={
+            "title": "Send all its texts through this sender again?",
+            "description": "It was failing, and is tried again by itself a few texts at a time. A text"
+            " that fails may be lost: be sure that the provider works.",
+            "form_submit_text": "Use fully",
+        },
+    )
+    def use_fully(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        try:
+            circuits.close(self._sender(request, object_id).pk, by=request.user.get_username())
+        except RedisError:
+            messages.error(request, "Valkey does not answer: try again once it does.")
         return self._back(object_id)
 
     @admin.action(description="Pause", permissions=["change"])

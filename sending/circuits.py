@@ -7,7 +7,7 @@ With every circuit of a brand open its texts wait, and expire with their window 
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from django.conf import settings
@@ -15,17 +15,19 @@ from django.db import connection, transaction
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 
+from campaigns.winners import wilson
 from sending import arrays, stranded, tallies
 from sending.models import Sender, SenderShift
+from sending.tallies import Minute
 from subscribers import clock
 from subscribers.models import Brand
 
 log = structlog.get_logger("carillon.circuits")
 
-# Errors: so many of a minute's answers, where there were enough to judge. While a sender comes back
-# few texts leave by it, and few are enough.
+# Errors: so many of a minute's calls for certain (19 times of 20), where enough texts were answered
+# for. While a sender comes back few texts leave by it, and few are enough.
 WORST_ERRORS = settings.SENDING_CIRCUIT_ERROR_PERCENT / 100
-LEAST_ANSWERS = 20
+LEAST_ANSWERED = 20
 LEAST_ON_TRIAL = 5
 # Receipts: of texts that were accepted so many minutes ago (back to so many), where a sender usually
 # gets them for half of its texts at least, and now for less than a third of the usual.
@@ -49,8 +51,7 @@ class Circuit:
     share: int
     since: dt.datetime | None
     openings: int
-    answers: int = 0  # of the last minute
-    errors: int = 0
+    minute: Minute = field(default_factory=Minute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,11 @@ def decide(circuit: Circuit, now: dt.datetime) -> Move | None:
         if lasted < rest_after(circuit.openings):
             return None
         return Move(STEPS[0], "It has rested and is tried again")
-    least = LEAST_ANSWERS if circuit.share == 100 else LEAST_ON_TRIAL
-    if circuit.answers >= least and circuit.errors >= WORST_ERRORS * circuit.answers:
-        return Move(
-            0, f"{circuit.errors} of {circuit.answers} answers of the last minute were errors"
-        )
-    if circuit.share == 100 or lasted < (STEP if circuit.answers else STEP_UNSEEN):
+    minute = circuit.minute
+    least = LEAST_ANSWERED if circuit.share == 100 else LEAST_ON_TRIAL
+    if minute.texts >= least and wilson(minute.errors, minute.calls).low >= WORST_ERRORS:
+        return Move(0, f"{minute.errors} of {minute.calls} calls of the last minute failed")
+    if circuit.share == 100 or lasted < (STEP if minute.calls else STEP_UNSEEN):
         return None
     return Move(next(step for step in STEPS if step > circuit.share), "Its answers are good again")
 
@@ -92,9 +92,8 @@ def review() -> int:
     now = clock.now()
     moves = {}
     for sender in _concerned(seen, now):
-        answers, errors = seen.get(sender.pk, (0, 0))
-        circuit = Circuit(sender.share, sender.share_since, sender.openings, answers, errors)
-        move = decide(circuit, now)
+        minute = seen.get(sender.pk, Minute())
+        move = decide(Circuit(sender.share, sender.share_since, sender.openings, minute), now)
         if move:
             moves[sender.pk] = move
     return _apply(moves)
@@ -133,6 +132,18 @@ def review_receipts() -> int:
     return _apply(moves)
 
 
+def close(sender_id: int, *, by: str) -> bool:
+    """Give a sender all its texts again because a person, `by` name, says so; False where it has them.
+
+    Its errors are counted anew: those of the minute before do not open it again. Raises
+    redis.RedisError: then nothing has changed.
+    """
+    share = Sender.objects.filter(pk=sender_id).values_list("share", flat=True).first()
+    if share in (None, 100):
+        return False
+    return bool(_apply({sender_id: Move(100, f"Closed by {by}"[:200])}))
+
+
 def held_back_by(brand: Brand) -> list[str]:
     """Which of a brand's senders carry less than usual, a sentence each."""
     senders = Sender.objects.filter(brand=brand, status=Sender.Status.ACTIVE, share__lt=100)
@@ -162,7 +173,7 @@ def _apply(moves: Mapping[int, Move]) -> int:
     if len(opening) < len(moves):
         _expire_what_waited()
     # Before the change: what else comes in of the old traffic then meets an open circuit.
-    tallies.forget([pk for pk, move in moves.items() if move.share in (0, STEPS[0])])
+    tallies.forget([pk for pk, move in moves.items() if move.share in (0, STEPS[0], 100)])
     with transaction.atomic():
         before = dict(
             Sender.objects.select_for_update().filter(pk__in=moves).values_list("pk", "share")

@@ -17,9 +17,11 @@ OPTIONAL: frozenset[str] = frozenset(
 )
 
 
-def offered(status: str) -> set[str]:
+def offered(sender: Sender) -> set[str]:
     """The buttons that a sender in this state has."""
-    return {"pause"} if status == Sender.Status.ACTIVE else {"resume"}
+    if sender.status != Sender.Status.ACTIVE:
+        return {"resume"}
+    return {"pause"} if sender.share == 100 else {"pause", "use_fully"}
 
 
 def pause(senders: Iterable[Sender], reason: str = "") -> int:

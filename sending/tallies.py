@@ -20,14 +20,19 @@ SLOT = 10  # seconds
 SLOTS = 6  # that are looked at: a minute
 SAMPLE = 10  # accepted texts a minute and sender, whose receipts are looked for later
 KEEP_SAMPLES = 30  # minutes
+KINDS = ("calls", "errors", "texts")
 
 
 @dataclass(slots=True)
 class Count:
-    """One sender's answers: how many, how many of them speak against it, and some accepted texts."""
+    """One sender's calls that ended: their texts, how many speak against it, some accepted texts.
 
-    answers: int = 0
+    A call of 500 texts that fails is one piece of bad luck, not 500.
+    """
+
+    calls: int = 0
     errors: int = 0
+    texts: int = 0
     accepted: list[UUID] = field(default_factory=list)
 
 
@@ -42,12 +47,15 @@ class Tally:
         count = self._counts.get(sender_id)
         if count is None:
             count = self._counts[sender_id] = Count()
-        count.answers += len(told)
+        broken = 0
         for outcome in told:
             if outcome.fate is not Fate.ACCEPTED:
-                count.errors += broke_down(outcome)
+                broken += broke_down(outcome)
             elif len(count.accepted) < SAMPLE:
                 count.accepted.append(outcome.text_id)
+        count.calls += 1
+        count.errors += 2 * broken > len(told)
+        count.texts += len(told)
 
     def counts(self) -> list[tuple[int, Count]]:
         """By sender, as they are at this moment."""
@@ -60,17 +68,18 @@ local slot = 'carillon:answers:' .. math.floor(second / 10)
 local minute = 'carillon:accepted:' .. math.floor(second / 60)
 local i = 1
 while i <= #ARGV do
-    local sender, answers, errors, texts = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
-    redis.call('HINCRBY', slot, sender .. ':answers', answers)
-    redis.call('HINCRBY', slot, sender .. ':errors', errors)
+    local sender, texts = ARGV[i], tonumber(ARGV[i + 4])
+    redis.call('HINCRBY', slot, sender .. ':calls', ARGV[i + 1])
+    redis.call('HINCRBY', slot, sender .. ':errors', ARGV[i + 2])
+    redis.call('HINCRBY', slot, sender .. ':texts', ARGV[i + 3])
     local list = minute .. ':' .. sender
     local room = texts > 0 and 10 - redis.call('LLEN', list) or 0
-    for j = 1, math.min(room, texts) do redis.call('RPUSH', list, ARGV[i + 3 + j]) end
+    for j = 1, math.min(room, texts) do redis.call('RPUSH', list, ARGV[i + 4 + j]) end
     if room > 0 then
         redis.call('SADD', minute, sender)
         redis.call('EXPIRE', list, 1800)
     end
-    i = i + 4 + texts
+    i = i + 5 + texts
 end
 redis.call('EXPIRE', slot, 120)
 redis.call('EXPIRE', minute, 1800)
@@ -82,7 +91,7 @@ def note(tally: Tally) -> None:
     arguments: list[str | int] = []
     for sender_id, count in tally.counts():
         texts = [str(text_id) for text_id in count.accepted]
-        arguments += [sender_id, count.answers, count.errors, len(texts), *texts]
+        arguments += [sender_id, count.calls, count.errors, count.texts, len(texts), *texts]
     if not arguments:
         return
     try:
@@ -91,18 +100,28 @@ def note(tally: Tally) -> None:
         log.warning("valkey_away")
 
 
-def last_minute() -> dict[int, tuple[int, int]]:
-    """(answers, errors) by sender. Raises redis.RedisError."""
+@dataclass(slots=True)
+class Minute:
+    """A sender's last minute: calls that ended, those that speak against it, and their texts."""
+
+    calls: int = 0
+    errors: int = 0
+    texts: int = 0
+
+
+def last_minute() -> dict[int, Minute]:
+    """What the last minute was like, by sender. Raises redis.RedisError."""
     slot = int(valkey().time()[0]) // SLOT
     pipe = valkey().pipeline(transaction=False)
     for at in range(slot - SLOTS, slot + 1):
         pipe.hgetall(f"carillon:answers:{at}")
-    seen: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    seen: dict[int, Minute] = defaultdict(Minute)
     for counted in pipe.execute():
         for name, count in counted.items():
             sender, kind = name.decode().split(":")
-            seen[int(sender)][kind == "errors"] += int(count)
-    return {sender: (answers, errors) for sender, (answers, errors) in seen.items()}
+            minute = seen[int(sender)]
+            setattr(minute, kind, getattr(minute, kind) + int(count))
+    return seen
 
 
 def accepted_before(minutes: int, *, at_least: int, back_to: int) -> dict[int, list[UUID]]:
@@ -136,7 +155,7 @@ def forget(sender_ids: Iterable[int]) -> None:
     if not senders:
         return
     second = int(valkey().time()[0])
-    fields = [f"{sender}:{kind}" for sender in senders for kind in ("answers", "errors")]
+    fields = [f"{sender}:{kind}" for sender in senders for kind in KINDS]
     pipe = valkey().pipeline(transaction=False)
     for at in range(second // SLOT - SLOTS, second // SLOT + 1):
         pipe.hdel(f"carillon:answers:{at}", *fields)

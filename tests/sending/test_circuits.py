@@ -7,6 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import DatabaseError, transaction
+from django.test import Client
+from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ from sending import circuits, dispatch, queue_state, queues, routing, stranded, 
 from sending.circuits import REST, STEP, STEP_UNSEEN, STEPS, Circuit
 from sending.gateways.base import Fate, Outcome
 from sending.models import Sender, SenderShift, SentLog, State
-from sending.tallies import Tally
+from sending.tallies import Minute, Tally
 from subscribers import clock
 from subscribers.models import Brand
 from tests import sending_world as world
@@ -25,6 +27,10 @@ CLOSED = Circuit(100, None, 0)
 OPEN = Circuit(0, NOW - REST, 1)
 
 
+def calls(count: int, errors: int = 0, *, of: int = 1) -> Minute:
+    return Minute(count, errors, count * of)
+
+
 def outcomes(fate: Fate, count: int, code: str = "") -> list[Outcome]:
     return [Outcome(uuid4(), fate, code=code) for _ in range(count)]
 
@@ -32,7 +38,8 @@ def outcomes(fate: Fate, count: int, code: str = "") -> list[Outcome]:
 def answered(sender: Sender, *, good: int = 0, bad: int = 0) -> None:
     """The provider has just answered for so many texts of a sender."""
     tally = Tally()
-    tally.add(sender.pk, outcomes(Fate.ACCEPTED, good) + outcomes(Fate.UNKNOWN, bad, "http-500"))
+    for told in outcomes(Fate.ACCEPTED, good) + outcomes(Fate.UNKNOWN, bad, "http-500"):
+        tally.add(sender.pk, [told])
     tallies.note(tally)
 
 
@@ -48,22 +55,26 @@ def a_while_passes(sender: Sender, time: dt.timedelta) -> None:
 @pytest.mark.parametrize(
     ("circuit", "share"),
     [
-        (replace(CLOSED, answers=20, errors=5), 0),
-        (replace(CLOSED, answers=20, errors=4), None),
-        (replace(CLOSED, answers=19, errors=19), None),  # too few to judge
+        (replace(CLOSED, minute=calls(20, 9)), 0),
+        (replace(CLOSED, minute=calls(20, 8)), None),  # may be 22 % in truth
+        (replace(CLOSED, minute=calls(2000, 540)), 0),
+        (replace(CLOSED, minute=calls(2000, 530)), None),
+        (replace(CLOSED, minute=calls(5, 1, of=500)), None),  # one call is one piece of bad luck
+        (replace(CLOSED, minute=calls(2, 2, of=500)), 0),
+        (replace(CLOSED, minute=calls(19, 19)), None),  # too few to judge
         (CLOSED, None),
         (OPEN, 5),
         (replace(OPEN, since=NOW - REST + STEP), None),
         (replace(OPEN, openings=2), None),  # the second rest is longer
         (replace(OPEN, openings=2, since=NOW - 2 * REST), 5),
         (replace(OPEN, openings=40, since=NOW - circuits.LONGEST_REST), 5),
-        (replace(OPEN, answers=100, errors=100), 5),  # of the time before: it has rested
-        (Circuit(5, NOW - STEP, 1, answers=3), 10),
-        (Circuit(5, NOW - STEP / 2, 1, answers=3), None),
-        (Circuit(5, NOW - STEP, 1, answers=0), None),  # nothing was seen of it
-        (Circuit(5, NOW - STEP_UNSEEN, 1, answers=0), 10),
-        (Circuit(5, NOW, 1, answers=5, errors=2), 0),
-        (Circuit(50, NOW - STEP, 1, answers=500, errors=1), 100),
+        (replace(OPEN, minute=calls(100, 100)), 5),  # of the time before: it has rested
+        (Circuit(5, NOW - STEP, 1, calls(3)), 10),
+        (Circuit(5, NOW - STEP / 2, 1, calls(3)), None),
+        (Circuit(5, NOW - STEP, 1, calls(0)), None),  # nothing was seen of it
+        (Circuit(5, NOW - STEP_UNSEEN, 1, calls(0)), 10),
+        (Circuit(5, NOW, 1, calls(5, 4)), 0),
+        (Circuit(50, NOW - STEP, 1, calls(500, 1)), 100),
     ],
 )
 def test_a_circuit_opens_and_closes_as_its_answers_say(circuit: Circuit, share: int | None) -> None:
@@ -78,8 +89,11 @@ def test_a_circuit_opens_and_closes_as_its_answers_say(circuit: Circuit, share: 
         share=st.sampled_from([0, *STEPS]),
         since=st.none() | st.datetimes(timezones=st.just(dt.UTC)),
         openings=st.integers(0, 10_000),
-        answers=st.integers(0, 10_000),
-        errors=st.integers(0, 10_000),
+        minute=st.builds(
+            lambda good, errors: calls(good + errors, errors),
+            st.integers(0, 10_000),
+            st.integers(0, 10_000),
+        ),
     )
 )
 def test_a_share_falls_to_nothing_or_climbs_one_step(circuit: Circuit) -> None:
@@ -103,7 +117,7 @@ def test_a_burst_of_errors_moves_traffic_to_the_others_and_says_why(brand: Brand
     assert routing.active_senders(brand) == [well]
     shift = SenderShift.objects.get()
     assert (shift.sender, shift.from_share, shift.to_share) == (failing, 100, 0)
-    assert shift.reason == "30 of 40 answers of the last minute were errors"
+    assert shift.reason == "30 of 40 calls of the last minute failed"
     assert queue_state.held_back_by(brand) == [
         f"Sender {failing.address} gets no texts for a while: {shift.reason}."
     ]
@@ -138,7 +152,7 @@ def test_one_that_fails_again_rests_twice_as_long(brand: Brand, sender: Sender) 
         f"Sender {sender.address} carries 5 % of its texts until it has proved itself."
     ]
 
-    answered(sender, good=3, bad=3)
+    answered(sender, good=1, bad=5)
     circuits.review()
 
     a_while_passes(sender, REST)
@@ -178,6 +192,24 @@ def test_a_stopped_sender_stays_stopped(brand: Brand, sender: Sender) -> None:
     assert circuits.review() == 0
 
 
+def test_a_person_who_knows_better_gives_a_sender_everything_again(
+    brand: Brand, sender: Sender, admin_client: Client
+) -> None:
+    answered(sender, bad=20)
+    circuits.review()
+    button = reverse("admin:sending_sender_use_fully", args=[sender.pk])
+
+    page = admin_client.get(reverse("admin:sending_sender_change", args=[sender.pk]))
+    assert button in page.content.decode()
+    admin_client.post(button, {"_form_submitted": "True"})
+
+    assert circuits.review() == 0, "the errors of the minute before are forgotten"
+    assert routing.active_senders(brand) == [sender]
+    assert shifts() == [(100, 0), (0, 100)]
+    assert SenderShift.objects.last().reason == "Closed by admin"
+    assert not circuits.close(sender.pk, by="admin"), "there is nothing to close"
+
+
 def test_a_shift_cannot_be_rewritten(brand: Brand, sender: Sender) -> None:
     SenderShift.objects.create(sender=sender, from_share=100, to_share=0, reason="A test")
     for change in (
@@ -190,15 +222,30 @@ def test_a_shift_cannot_be_rewritten(brand: Brand, sender: Sender) -> None:
 
 def test_only_what_speaks_against_the_way_is_an_error() -> None:
     tally = Tally()
-    tally.add(7, outcomes(Fate.FAILED, 5, "21211"))
-    tally.add(7, outcomes(Fate.RETRY, 5, "http-429") + outcomes(Fate.RETRY, 5, "21611"))
-    tally.add(7, outcomes(Fate.RETRY, 5, "lease-expired"))
-    tally.add(7, [Outcome(uuid4(), Fate.RETRY, code="http-401", stop_sender=True)])
-    tally.add(7, outcomes(Fate.RETRY, 2, "connect") + outcomes(Fate.RETRY, 1, "http-503"))
-    tally.add(7, outcomes(Fate.UNKNOWN, 4, "no-answer"))
+    for told in (
+        *outcomes(Fate.FAILED, 5, "21211"),
+        *outcomes(Fate.RETRY, 5, "http-429"),
+        *outcomes(Fate.RETRY, 5, "21611"),
+        *outcomes(Fate.RETRY, 5, "lease-expired"),
+        Outcome(uuid4(), Fate.RETRY, code="http-401", stop_sender=True),
+        *outcomes(Fate.RETRY, 2, "connect"),
+        *outcomes(Fate.RETRY, 1, "http-503"),
+        *outcomes(Fate.UNKNOWN, 4, "no-answer"),
+    ):
+        tally.add(7, [told])
 
     ((_, count),) = tally.counts()
-    assert (count.answers, count.errors) == (28, 7)
+    assert (count.calls, count.errors) == (28, 7)
+
+
+def test_a_call_of_many_texts_counts_once_and_as_most_of_them_ended() -> None:
+    tally = Tally()
+    tally.add(7, outcomes(Fate.RETRY, 500, "http-503"))
+    tally.add(7, outcomes(Fate.ACCEPTED, 300) + outcomes(Fate.UNKNOWN, 200, "no-id"))
+    tally.add(7, outcomes(Fate.ACCEPTED, 200) + outcomes(Fate.UNKNOWN, 300, "no-answer"))
+
+    ((_, count),) = tally.counts()
+    assert (count.calls, count.errors, count.texts) == (3, 2, 1500)
 
 
 def test_with_every_circuit_open_texts_wait_and_expire_with_that_reason(
@@ -232,8 +279,8 @@ def test_a_real_outage_opens_the_circuit_and_the_other_sender_takes_over(
     dispatch.drain(brand.pk, seconds=20)
     Sender.objects.filter(pk=well.pk).update(status=Sender.Status.PAUSED)
     seen = tallies.last_minute()
-    assert sum(errors for _, errors in seen.values()) == 30
-    assert sum(answers for answers, _ in seen.values()) == 60
+    assert sum(minute.errors for minute in seen.values()) == 30
+    assert sum(minute.calls for minute in seen.values()) == 60
 
     circuits.review()
 
