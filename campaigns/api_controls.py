@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from campaigns import controls, lifecycle, lint, variants
-from campaigns.api import Conflict
+from campaigns import controls, lifecycle, lint, references, variants
+from campaigns.api import Conflict, ReferenceUsed, SendRequest, named, reference_of
 from campaigns.api_drafts import CampaignFields, campaigns_of, draft_of
 from campaigns.models import Campaign
 from subscribers import clock
@@ -62,10 +62,19 @@ class CampaignWinner(APIView):
         return Response(CampaignFields(campaign).data)
 
 
-class ScheduleRequest(serializers.Serializer):
-    """When the campaign starts."""
+class ScheduleRequest(SendRequest):
+    """When the campaign starts, and how the integrator calls this launch."""
 
     startsAt = serializers.DateTimeField()
+
+
+class ScheduledCampaign(CampaignFields):
+    """A launched campaign. `client_reference` as it was given, if it was."""
+
+    client_reference = serializers.CharField(required=False)
+
+    class Meta(CampaignFields.Meta):
+        fields = (*CampaignFields.Meta.fields, "client_reference")
 
 
 class CampaignSchedule(APIView):
@@ -73,19 +82,21 @@ class CampaignSchedule(APIView):
 
     scope = Scope.SEND
 
-    @extend_schema(request=ScheduleRequest, responses=CampaignFields)
+    @extend_schema(request=ScheduleRequest, responses=ScheduledCampaign)
     def post(self, request: Request, campaign_id: int) -> Response:
         given = ScheduleRequest(data=request.data)
         given.is_valid(raise_exception=True)
         now = clock.now()
         if given.validated_data["startsAt"] <= now:
             raise serializers.ValidationError({"startsAt": ["This is past: choose a later time."]})
+        campaign = get_object_or_404(campaigns_of(request.auth), pk=campaign_id)
         with transaction.atomic():
+            _take(reference_of(given), campaign)
             campaign = draft_of(request, campaign_id)
             campaign.starts_at = given.validated_data["startsAt"]
             campaign.save(update_fields=["starts_at"])
             _press("launch", campaign)
-        return Response(CampaignFields(campaign).data)
+        return Response(CampaignFields(campaign).data | named(given))
 
 
 class CampaignControl(APIView):
@@ -99,6 +110,13 @@ class CampaignControl(APIView):
         campaign = get_object_or_404(campaigns_of(request.auth), pk=campaign_id)
         _press(self.control, campaign)
         return Response(CampaignFields(campaign).data)
+
+
+def _take(reference: str, campaign: Campaign) -> None:
+    try:
+        references.take(campaign.brand_id, reference, references.Use.LAUNCH, campaign.pk)
+    except references.Used as used:
+        raise ReferenceUsed(used) from None
 
 
 def _press(name: str, campaign: Campaign) -> None:

@@ -3,9 +3,10 @@
 import datetime as dt
 
 from django.conf import settings
+from django.db import transaction
 from django.utils.module_loading import import_string
 
-from campaigns import audience
+from campaigns import audience, references
 from campaigns.models import Campaign
 from subscribers import segments
 
@@ -31,12 +32,15 @@ class NotAllowed(Exception):
     """The campaign is not in a state from which this is possible; the message says which."""
 
 
-def launch(campaign: Campaign, *, now: dt.datetime) -> None:
+@transaction.atomic
+def launch(campaign: Campaign, *, now: dt.datetime, reference: str = "") -> None:
     """Schedule a draft to start at its `starts_at`, or now. Launching it again changes nothing.
 
-    Only the state changes here; `sending` finds the campaign. Raises NotAllowed, also where one of
+    Only the state changes here; `sending` finds the campaign. `reference`: what an integrator calls
+    this launch, used up by it. Raises references.Used, and NotAllowed, also where one of
     LAUNCH_CHECKS (dotted paths, as later apps may not be imported here) refuses it.
     """
+    references.take(campaign.brand_id, reference, references.Use.LAUNCH, campaign.pk)
     if not campaign.messages.filter(weight__gt=0).exists():
         raise NotAllowed("This campaign has no message; add one before launching it.")
     if campaign.status == Status.DRAFT:
@@ -50,6 +54,10 @@ def launch(campaign: Campaign, *, now: dt.datetime) -> None:
     campaign.refresh_from_db()
     if not changed and campaign.launched_at is None:
         raise NotAllowed(f"A {campaign.get_status_display().lower()} campaign cannot be launched.")
+    if not changed and reference:
+        raise NotAllowed(
+            "It was launched before, and not under this reference: launch another one."
+        )
 
 
 def _refuse_unreadable_audience(campaign: Campaign, now: dt.datetime) -> None:

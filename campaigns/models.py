@@ -15,6 +15,7 @@ from campaigns import history
 from campaigns.keyword_models import Keyword  # noqa: F401 - here Django finds it
 from campaigns.languages import valid_language
 from campaigns.link_models import Link  # noqa: F401 - here Django finds it
+from campaigns.reference_models import ClientReference  # noqa: F401 - here Django finds it
 from campaigns.schedule import parse_span
 from campaigns.shares import Shares
 from campaigns.text_rules import TextRules

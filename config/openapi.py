@@ -16,7 +16,7 @@ DESCRIPTIONS = {
     "401": "The key is missing, unknown or expired.",
     "403": "The key lacks the scope.",
     "404": "There is no such thing here, or the key does not cover it.",
-    "409": "Not possible in the present state, or the first request with this key still runs.",
+    "409": "Not possible now, or used up before, or the first request with this key still runs.",
     "411": "Send the length of the body.",
     "413": "The body is too large.",
     "415": "The body is not of a type that is read here.",

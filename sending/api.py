@@ -15,8 +15,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from campaigns import content, lifecycle
-from campaigns.api import Conflict
+from campaigns import content, lifecycle, references
+from campaigns.api import Conflict, ReferenceUsed, SendRequest, named, reference_of
 from campaigns.api_drafts import CampaignEdit
 from campaigns.models import Campaign
 from sending import credits, progress, queue_state, trials
@@ -98,7 +98,7 @@ class BrandQueue(APIView):
         return Response(QueueStateAnswer(queue_state.of_brand(brand)).data)
 
 
-class TestSendRequest(serializers.Serializer):
+class TestSendRequest(SendRequest):
     """Up to ten numbers, in any usual writing; which message and for whom it is written, if wished."""
 
     __test__ = False  # pytest: no test
@@ -120,6 +120,14 @@ class TestSendAnswer(serializers.Serializer):
     reason = serializers.CharField(allow_blank=True)
 
 
+class TestsPlanned(serializers.Serializer):
+    """What became of each number, in their order. `client_reference` as it was given, if it was."""
+
+    success = serializers.BooleanField(default=True)
+    tests = TestSendAnswer(many=True)
+    client_reference = serializers.CharField(required=False)
+
+
 class CampaignTest(APIView):
     """Send a campaign's message to chosen numbers, now, as a test.
 
@@ -131,7 +139,7 @@ class CampaignTest(APIView):
     @extend_schema(
         request=TestSendRequest,
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
-        responses={202: TestSendAnswer(many=True)},
+        responses={202: TestsPlanned},
     )
     def post(self, request: Request, campaign_id: int) -> Response:
         campaigns = Campaign.objects.for_key(request.auth).select_related("brand")
@@ -147,14 +155,16 @@ class CampaignTest(APIView):
                 asked_by=f"API key {request.auth.prefix}",
                 message=_named("messageId", campaign.messages.all(), wanted),
                 person=_named("subscriberId", Subscriber.objects.for_key(request.auth), wanted),
+                reference=reference_of(given),
             )
+        except references.Used as used:
+            raise ReferenceUsed(used) from None
         except content.BadContent as error:
             raise serializers.ValidationError({"messageId": [str(error)]}) from None
         except (lifecycle.NotAllowed, credits.Short) as error:
             raise Conflict(str(error)) from None
-        return Response(
-            {"success": True, "tests": TestSendAnswer(told, many=True).data}, status=202
-        )
+        tests = TestSendAnswer(told, many=True).data
+        return Response({"success": True, "tests": tests, **named(given)}, status=202)
 
 
 def _named(field: str, rows: QuerySet, wanted: dict[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 
 from campaigns.models import Campaign
+from campaigns.reference_models import ClientReference
 from sending import browse
 from sending.identity import lower_bound, moment_of
 from sending.models import SentLog, State
@@ -57,6 +58,9 @@ class TextFilters(django_filters.FilterSet):
     brand = django_filters.CharFilter(field_name="brand__slug", help_text="A brand's slug.")
     state = django_filters.ChoiceFilter(choices=State.choices)
     reason = django_filters.CharFilter(field_name="reason")
+    client_reference = django_filters.CharFilter(
+        method="by_reference", help_text="What the request that sent them called it."
+    )
     since = django_filters.IsoDateTimeFilter(method="from_moment")
     until = django_filters.IsoDateTimeFilter(method="to_moment")
 
@@ -67,13 +71,17 @@ class TextFilters(django_filters.FilterSet):
     def filter_queryset(self, queryset: QuerySet) -> QuerySet:
         rows = super().filter_queryset(queryset)
         given = {name for name, value in self.form.cleaned_data.items() if value}
-        if given & {"campaign", "subscriber", "phone", "since"}:
+        if given & {"campaign", "subscriber", "phone", "since", "client_reference"}:
             return rows
         return browse.since(rows, clock.now() - LATELY)
 
     def by_campaign(self, rows: QuerySet, name: str, value: object) -> QuerySet:
         campaign = Campaign.objects.for_key(self.request.auth).filter(pk=value).first()
         return browse.of_campaign(rows, campaign) if campaign else rows.none()
+
+    def by_reference(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        own = ClientReference.objects.for_key(self.request.auth).filter(reference=value)
+        return browse.under(rows, own)
 
     def by_subscriber(self, rows: QuerySet, name: str, value: object) -> QuerySet:
         return self._of(rows, {"pk": value})

@@ -4,6 +4,7 @@ The log has two indexes, by id (which begins with the time) and by person.
 """
 
 import datetime as dt
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from campaigns.models import Campaign
+from campaigns.reference_models import ClientReference
 from sending.identity import lower_bound
 from sending.parking import MILLISECOND_IDS
 from subscribers import search
@@ -44,11 +46,28 @@ def since(rows: QuerySet, moment: dt.datetime) -> QuerySet:
 
 def of_campaign(rows: QuerySet, campaign: Campaign) -> QuerySet:
     """Texts of a campaign's latest runs; each run is the ids of one millisecond."""
+    return rows.filter(_in_campaign(campaign))
+
+
+def under(rows: QuerySet, references: Iterable[ClientReference]) -> QuerySet:
+    """Texts that were sent under these references; of a launch, those of its latest runs."""
+    named, launched = [], []
+    for one in references:
+        named += one.texts
+        if one.use == ClientReference.Use.LAUNCH:
+            launched.append(one.subject_id)
+    places = [Q(id__in=named)]
+    places += [
+        _in_campaign(campaign) & Q(run_id__isnull=False)
+        for campaign in Campaign.objects.filter(pk__in=launched)
+    ]
+    return rows.filter(reduce(or_, places))
+
+
+def _in_campaign(campaign: Campaign) -> Q:
     starts = campaign.runs.order_by("-started_at").values_list("started_at", flat=True)
     ranges = [_millisecond(start) for start in starts[:LAST_RUNS]]
-    if not ranges:
-        return rows.none()
-    return rows.filter(reduce(or_, ranges), campaign_id=campaign.pk)
+    return reduce(or_, ranges, Q(id__in=[])) & Q(campaign_id=campaign.pk)
 
 
 def _millisecond(moment: dt.datetime) -> Q:

@@ -13,7 +13,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Q
 
-from campaigns import content, lifecycle, policy, wording
+from campaigns import content, lifecycle, policy, references, wording
 from campaigns.eligibility import TEST_LIFETIME, Action, Facts, Purpose, decide
 from campaigns.models import Campaign, Message
 from campaigns.runs import whole_milliseconds
@@ -42,6 +42,7 @@ class Tested:
     reason: str
 
 
+@transaction.atomic
 def send(
     campaign: Campaign,
     numbers: Sequence[str],
@@ -50,29 +51,32 @@ def send(
     asked_by: str,
     message: Message | None = None,
     person: Subscriber | None = None,
+    reference: str = "",
 ) -> list[Tested]:
     """Queue a test of a campaign to each number; answers for each, in their order, once.
 
-    The same `key` again plans nothing twice. `message`: the campaign's first where none is given;
-    it is written for `person`, or for a sample with a long name. Raises NotAllowed where there is
+    The same `key` again plans nothing twice, and what an integrator calls this send (`reference`)
+    is used up by it. `message`: the campaign's first where none is given; it is written for
+    `person`, or for a sample with a long name. Raises references.Used, NotAllowed where there is
     no message, content.BadContent, credits.Short.
     """
+    taken = references.take(campaign.brand_id, reference, references.Use.TEST, campaign.pk)
     chosen = message or campaign.messages.filter(weight__gt=0).order_by("pk").first()
     if chosen is None:
         raise lifecycle.NotAllowed("This campaign has no message to test.")
     own = policy.of_brand(campaign.brand)
     fields = _fields(campaign.brand, person)
     wording.write(chosen.body, fields, wording.style_of(own, chosen))
-    with transaction.atomic():
-        told, new = _plan(
-            campaign,
-            numbers,
-            message=chosen,
-            fields=fields,
-            writer=Writer(own, [chosen]),
-            asked=_asked(campaign, key, asked_by),
-        )
-        transaction.on_commit(lambda: ring_softly(campaign.brand_id))
+    told, new = _plan(
+        campaign,
+        numbers,
+        message=chosen,
+        fields=fields,
+        writer=Writer(own, [chosen]),
+        asked=_asked(campaign, key, asked_by),
+    )
+    references.covers(taken, [one.id for one in told if one.id])
+    transaction.on_commit(lambda: ring_softly(campaign.brand_id))
     log.info("test_send", campaign=campaign.pk, numbers=len(told), new=new, by=asked_by)
     return told
 

@@ -14,8 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from campaigns import content
-from campaigns.api import Conflict
+from campaigns import content, references
+from campaigns.api import Conflict, ReferenceUsed, SendRequest, named, reference_of
 from campaigns.models import Campaign
 from sending import answers, credits
 from subscribers.api_pages import NamedFilters, Pages, SparseFields
@@ -78,7 +78,7 @@ class Replies(ListAPIView):
         return Reply.objects.for_key(self.request.auth).select_related("brand")
 
 
-class AnswerRequest(serializers.Serializer):
+class AnswerRequest(SendRequest):
     """What the person shall read, as it is: no fields are filled in."""
 
     body = serializers.CharField(max_length=content.LONGEST_BODY)
@@ -89,6 +89,14 @@ class AnswerAccepted(serializers.Serializer):
 
     id = serializers.UUIDField()
     leavesAt = serializers.DateTimeField(source="leaves_at")
+
+
+class AnswerPlanned(serializers.Serializer):
+    """`client_reference` as it was given, if it was."""
+
+    success = serializers.BooleanField(default=True)
+    answer = AnswerAccepted()
+    client_reference = serializers.CharField(required=False)
 
 
 class ReplyAnswer(APIView):
@@ -103,7 +111,7 @@ class ReplyAnswer(APIView):
     @extend_schema(
         request=AnswerRequest,
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
-        responses={202: AnswerAccepted},
+        responses={202: AnswerPlanned},
     )
     def post(self, request: Request, reply_id: int) -> Response:
         replies = Reply.objects.for_key(request.auth).select_related("brand__workspace")
@@ -116,10 +124,14 @@ class ReplyAnswer(APIView):
                 given.validated_data["body"],
                 key=_key(request),
                 by=f"API key {request.auth.prefix}",
+                reference=reference_of(given),
             )
+        except references.Used as used:
+            raise ReferenceUsed(used) from None
         except (answers.Refused, credits.Short) as error:
             raise Conflict(str(error)) from None
-        return Response({"success": True, "answer": AnswerAccepted(planned).data}, status=202)
+        told = {"success": True, "answer": AnswerAccepted(planned).data}
+        return Response(told | named(given), status=202)
 
 
 def _key(request: Request) -> str:

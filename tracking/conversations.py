@@ -11,6 +11,7 @@ import structlog
 from django.db import transaction
 from django.db.models import QuerySet
 
+from campaigns import references
 from sending import answers, funnel
 from sending.answers import Planned, Refused
 from sending.identity import lower_bound, moment_of
@@ -125,13 +126,15 @@ def latest_reply(brand: Brand, person: Subscriber) -> Reply | None:
 
 
 @transaction.atomic
-def answer(reply: Reply, body: str, *, key: str, by: str) -> Planned:
+def answer(reply: Reply, body: str, *, key: str, by: str, reference: str = "") -> Planned:
     """Answer a reply by text; what the person wrote before needs no answer any more.
 
-    The same `key` again sends nothing again. `by`: who answers. Raises answers.Refused,
-    credits.Short.
+    The same `key` again sends nothing again; what an integrator calls this send (`reference`) is
+    used up by it. `by`: who answers. Raises references.Used, answers.Refused, credits.Short.
     """
+    taken = references.take(reply.brand_id, reference, references.Use.ANSWER, reply.pk)
     planned = answers.answer(recipient(reply), body, key=key)
+    references.covers(taken, [planned.id])
     _, new = GivenAnswer.objects.get_or_create(
         reply=reply, key=key, defaults={"text_id": planned.id, "answered_by": by}
     )

@@ -45,7 +45,8 @@ def campaign(brand: Brand) -> Campaign:
 
 
 def enqueue(client: Client, key: str, campaign_id: object) -> HttpResponse:
-    return client.post(f"/api/campaigns/{campaign_id}/enqueue", headers=api_key(key))
+    path = f"/api/campaigns/{campaign_id}/enqueue"
+    return client.post(path, content_type="application/json", headers=api_key(key))
 
 
 def show(client: Client, key: str, campaign_id: object) -> HttpResponse:

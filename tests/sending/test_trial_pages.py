@@ -137,7 +137,11 @@ def test_the_api_refuses_a_launch_without_credits(
     credits.grant(campaign.brand.workspace, 1, note="", actor="tester", reference="one")
     CreditAccount.objects.update(enforced=True)
 
-    answer = client.post(f"/api/campaigns/{campaign.pk}/enqueue", headers=api_key(key))
+    answer = client.post(
+        f"/api/campaigns/{campaign.pk}/enqueue",
+        content_type="application/json",
+        headers=api_key(key),
+    )
 
     assert answer.status_code == 409
     assert answer.json()["error"].startswith("It needs 2 more credits")

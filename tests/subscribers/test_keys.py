@@ -92,7 +92,11 @@ def test_a_test_key_launches_nothing_of_a_live_brand(
     campaign.messages.create(body="Hello")
     key = make_key(workspace, brand, test=True)
 
-    answer = client.post(f"/api/campaigns/{campaign.pk}/enqueue", headers=api_key(key))
+    answer = client.post(
+        f"/api/campaigns/{campaign.pk}/enqueue",
+        content_type="application/json",
+        headers=api_key(key),
+    )
 
     campaign.refresh_from_db()
     assert (answer.status_code, campaign.status) == (404, Campaign.Status.DRAFT)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from campaigns.keyword_models import Keyword
 from campaigns.link_models import Link
 from campaigns.models import AutomaticPause, BrandPolicy, BrandPolicyEvent, Campaign, Message
+from campaigns.reference_models import ClientReference
 from sending.count_models import CampaignCount
 from sending.link_models import ShortLink
 from sending.models import (
@@ -84,6 +85,9 @@ def rows_that_no_page_shows(rows: admin_rows.Rows, mark: str) -> admin_rows.Rows
     attempt = {"milliseconds": 1, "error": "", "answer": mark}
     return {
         BrandPolicyEvent: BrandPolicyEvent.objects.filter(brand=brand).first(),
+        ClientReference: ClientReference.objects.create(
+            brand=brand, reference=mark, use="launch", subject_id=campaign.pk
+        ),
         Keyword: Keyword.objects.create(brand=brand, campaign=campaign, word=mark),
         AutomaticPause: AutomaticPause.objects.create(
             campaign=campaign, cause="errors", bad=1, of=2, limit=20, since=timezone.now()
