@@ -112,8 +112,8 @@ def ticks(people: int, messages: int) -> dict[str, float]:
     all_due = _ticked(people)
     used = meter.read(people)
     few = people // 100
-    first = EvergreenTurn.objects.order_by("pk")[:few].values("pk")
-    EvergreenTurn.objects.filter(pk__in=first).update(next_at=clock.now())
+    first = EvergreenTurn.objects.order_by("pk")[:few].values("subscriber_id")
+    EvergreenTurn.objects.filter(subscriber_id__in=first).update(next_at=clock.now())
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE sending_evergreenturn")
     return {"all_due": all_due, "one_percent_due": _ticked(few), "people": people, **used}

@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from campaigns.models import Campaign, Message, Run
@@ -40,15 +40,34 @@ def open_rest(campaign: Campaign, *, winner: Message, now: dt.datetime, because:
     )
 
 
-def open_tick(campaign: Campaign, *, now: dt.datetime, drawn: int) -> Run:
-    """A run of an evergreen pool for the `drawn` people of one tick; everybody is planned with it."""
-    run, _ = Run.objects.get_or_create(
+def coming_tick(campaign: Campaign, *, now: dt.datetime, drawn: int) -> Run:
+    """A run of an evergreen pool for the `drawn` people of one tick; everybody is planned with it.
+
+    Its number is taken, so that its texts can be named; its row comes with them (`open_tick`).
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence('campaigns_run', 'id'))")
+        (number,) = cursor.fetchone()
+    return Run(
+        pk=number,
         campaign=campaign,
+        brand=campaign.brand,
         started_at=whole_milliseconds(now),
-        defaults={"brand": campaign.brand, "planned_at": now},
+        planned_at=now,
+        audience=drawn,
     )
-    Run.objects.filter(pk=run.pk).update(audience=F("audience") + drawn)
-    return run
+
+
+def open_tick(run: Run) -> bool:
+    """Add a coming run of a pool; whether it is there: not where another began in its millisecond."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO campaigns_run"
+            " (id, campaign_id, brand_id, started_at, planned_at, audience, cursor)"
+            " VALUES (%s, %s, %s, %s, %s, %s, 0) ON CONFLICT (campaign_id, started_at) DO NOTHING",
+            [run.pk, run.campaign_id, run.brand_id, run.started_at, run.planned_at, run.audience],
+        )
+        return bool(cursor.rowcount)
 
 
 def advance(run: Run, *, cursor: int, added: int) -> None:

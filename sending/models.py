@@ -324,10 +324,14 @@ class TickerBeat(models.Model):
 
 
 class EvergreenTurn(models.Model):
-    """When a subscriber's next evergreen text of a brand is to be decided."""
+    """When a subscriber's next evergreen text of a brand is to be decided.
 
-    brand = models.ForeignKey(Brand, on_delete=models.CASCADE)
-    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE)
+    Every text moves it, and with it its entry in each index: so there are two.
+    """
+
+    pk = models.CompositePrimaryKey("subscriber_id", "brand_id")
+    brand = models.ForeignKey(Brand, on_delete=models.CASCADE, db_index=False)
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, db_index=False)
     next_at = models.DateTimeField()
     last_message = models.ForeignKey(
         Message, on_delete=models.SET_NULL, null=True, db_constraint=False, db_index=False
@@ -339,9 +343,6 @@ class EvergreenTurn(models.Model):
     objects = TenantManager()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["brand", "subscriber"], name="evergreen_turn_once")
-        ]
         indexes = [models.Index(fields=["brand", "next_at"], name="evergreen_due")]
 
     def __str__(self) -> str:

@@ -11,8 +11,8 @@ import datetime as dt
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import redis
@@ -27,6 +27,7 @@ from campaigns.models import Campaign, Message, Run
 from campaigns.variants import Part
 from campaigns.wording import TooLong
 from sending import costs, credits, facts, outage, outcomes, parts, queues
+from sending.ahead import Ahead
 from sending.facts import Person
 from sending.identity import identify, namer
 from sending.models import QueuedText, State
@@ -50,7 +51,7 @@ def plan_due(budget: float = BUDGET_SECONDS) -> int:
     until = time.monotonic() + budget
     planned = 0
     turns = deque(_being_planned())
-    with Ahead(until) as ahead:
+    with Ahead[Chunk](until) as ahead:
         while turns and time.monotonic() < until:
             campaign = turns.popleft()
             new, more = _plan_a_part(campaign, ahead)
@@ -60,7 +61,7 @@ def plan_due(budget: float = BUDGET_SECONDS) -> int:
     return planned
 
 
-def _plan_a_part(campaign: Campaign, ahead: Ahead) -> tuple[int, bool]:
+def _plan_a_part(campaign: Campaign, ahead: Ahead[Chunk]) -> tuple[int, bool]:
     """Plan a chunk of a broadcast and ring its brand: (texts that were new, whether more may come)."""
     if not _messages(campaign).exists():
         _pause_for_want_of_a_message(campaign)
@@ -69,9 +70,9 @@ def _plan_a_part(campaign: Campaign, ahead: Ahead) -> tuple[int, bool]:
     if run.planned_at is not None:
         return 0, False
     try:
-        chunk = ahead.take(run)
+        chunk = ahead.take(run.pk) or prepare(run, after=run.cursor)
         if not chunk.last:
-            ahead.begin(run, after=chunk.cursor)
+            ahead.begin(run.pk, partial(prepare, run, after=chunk.cursor))
         new = plan_chunk(run, chunk)
     except credits.Short as short:
         pause_for_want_of_credits(campaign, short)
@@ -182,45 +183,6 @@ def prepare(run: Run, *, after: int) -> Chunk:
     people = facts.gather(run.brand, chosen, now=now, campaigns=[run.campaign])
     texts = compose(basis, people, chosen)
     return Chunk(after, ids[-1], texts, basis.sheet.writer, last=len(ids) < CHUNK)
-
-
-class Ahead:
-    """Prepares a run's next chunk in a second thread while PostgreSQL writes the last one.
-
-    The thread has a connection of its own, which ends with the block. `until` is on the monotonic
-    clock: what would not be ready by then is not begun.
-    """
-
-    def __init__(self, until: float) -> None:
-        self._until = until
-        self._took = 0.0  # seconds, the last one
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="planning")
-        self._coming: dict[int, Future[Chunk]] = {}
-
-    def __enter__(self) -> Ahead:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        if self._coming or self._took:
-            self._thread.submit(lambda: connection.close())  # noqa: PLW0108 - the thread's own
-        self._thread.shutdown()
-
-    def begin(self, run: Run, *, after: int) -> None:
-        """Prepare what comes behind this cursor, if there is time."""
-        if time.monotonic() + self._took < self._until:
-            self._coming[run.pk] = self._thread.submit(self._prepare, run, after)
-
-    def take(self, run: Run) -> Chunk:
-        """The run's next chunk, as it was begun or prepared now."""
-        coming = self._coming.pop(run.pk, None)
-        return coming.result() if coming else prepare(run, after=run.cursor)
-
-    def _prepare(self, run: Run, after: int) -> Chunk:
-        began = time.monotonic()
-        try:
-            return prepare(run, after=after)
-        finally:
-            self._took = time.monotonic() - began
 
 
 def next_people(run: Run, *, now: dt.datetime) -> list[int]:
