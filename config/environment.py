@@ -76,6 +76,12 @@ def count(raw: str) -> int:
     return int(raw)
 
 
+def days(raw: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", raw, re.ASCII) or not 1 <= int(raw) <= 36_500:
+        raise ValueError("use whole days, from 1 to 36500")
+    return int(raw)
+
+
 def percent(raw: str) -> int:
     if not re.fullmatch(r"[0-9]{1,3}", raw, re.ASCII) or not 1 <= int(raw) <= 100:
         raise ValueError("use whole percent, from 1 to 100")

@@ -259,6 +259,7 @@ TICKER_JOBS = [
     ("subscribers.erasure.finish_open", 30),
     ("subscribers.idempotency.forget_old", 600),
     ("tracking.outbound.retention.forget_old", 60),
+    ("tracking.retention.forget_shop_events", 600),
 ]
 
 # What may refuse to launch a campaign: each takes it, and raises campaigns.lifecycle.NotAllowed.
@@ -266,6 +267,18 @@ LAUNCH_CHECKS = ["campaigns.lint.check_launch", "sending.costs.check_launch"]
 
 # Who may read /metrics: with a token whoever has it, else only this machine.
 METRICS_TOKEN = env.read("METRICS_TOKEN", env.secret, default="")
+
+# How long things are kept, in days. Texts with their events and short links go by whole months, by
+# `manage.py archive`, into files of this folder; the rest is forgotten by the ticker.
+KEEP_TEXTS_DAYS = env.read("KEEP_TEXTS_DAYS", env.days, default=730)
+ARCHIVE_DIR = Path(env.read("ARCHIVE_DIR", env.text, default=str(DATA_DIR / "archive")))
+KEEP_INBOX_DAYS = env.read("KEEP_INBOX_DAYS", env.days, default=3)
+KEEP_WEBHOOKS_DAYS = env.read("KEEP_WEBHOOKS_DAYS", env.days, default=30)
+KEEP_SHOP_EVENTS_DAYS = env.read("KEEP_SHOP_EVENTS_DAYS", env.days, default=730)
+# What `manage.py archive` asks whether a month may go, and what keeps something of it in the
+# transaction that drops it: each takes the month's first moment and that of the next one.
+ARCHIVE_CHECKS = ["tracking.archive.reasons_to_keep"]
+ARCHIVE_STEPS = ["tracking.archive.keep"]
 
 # What erases a person in the apps above `subscribers`, in this order; each takes an erasure.Person,
 # may be repeated, and answers whether it has finished. Tracking once before `sending` forgets which

@@ -8,7 +8,7 @@ installation tells of no text that is only on its way.
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from campaigns.models import Campaign
 from campaigns.runs import whole_milliseconds
 from sending import credits
+from sending.archive_models import kept_since
 from sending.differences import counted, sentence
 from sending.facts import LOOK_BACK
 from sending.identity import lower_bound
@@ -40,6 +41,11 @@ class Scope:
     campaign: Campaign | None = None
     brand: Brand | None = None
     since: dt.datetime | None = None  # by the time of the text's id: its run's start
+
+    def of_what_is_kept(self) -> "Scope":
+        """Without the months that are archived: their rows are gone, what counts them stays."""
+        kept = kept_since()
+        return replace(self, since=max(self.since or EVER, kept)) if kept else self
 
     @property
     def whole(self) -> bool:
@@ -93,6 +99,7 @@ def audit(scope: Scope, carrier: CarrierLog | None = None) -> Books:
     Differences are sentences with a number and some ids. Changes nothing, except that credits are
     settled first (`credits.differences`). Raises CarrierAway.
     """
+    scope = scope.of_what_is_kept()
     books = Books()
     lists = Reconciliation(carrier) if carrier else None
     if lists:

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from campaigns.models import Campaign, Message, Run
+from sending.archive_models import ArchivedMonth  # noqa: F401 - here Django finds it
 from sending.count_models import CampaignCount  # noqa: F401 - here Django finds it
 from sending.credit_models import (  # noqa: F401 - here Django finds them
     CreditAccount,

@@ -50,14 +50,14 @@ def ensure_month(table: str, month: dt.datetime) -> str | None:
 
     The new table is attached rather than created in place: readers and writers go on meanwhile.
     """
-    name = f"{table}_{month:%Y_%m}"
-    if _exists(name):
+    name = name_of(table, month)
+    if exists(name):
         return None
     bounds = [str(lower_bound(month)), str(lower_bound(_next(month)))]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '5s'")
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [table])
-        if _exists(name):
+        if exists(name):
             return None
         cursor.execute(
             f'CREATE TABLE "{name}" (LIKE "{table}" INCLUDING DEFAULTS INCLUDING CONSTRAINTS)'
@@ -70,7 +70,24 @@ def ensure_month(table: str, month: dt.datetime) -> str | None:
     return name
 
 
-def _exists(name: str) -> bool:
+def name_of(table: str, month: dt.datetime) -> str:
+    """The name of a month's partition."""
+    return f"{table}_{month:%Y_%m}"
+
+
+def months_of(table: str) -> list[dt.datetime]:
+    """The months (their first moment, UTC) that a table has partitions of, the oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT right(relname, 7) FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
+            " WHERE inhparent = %s::regclass ORDER BY 1",
+            [table],
+        )
+        names = [row[0] for row in cursor.fetchall()]
+    return [dt.datetime.strptime(name, "%Y_%m").replace(tzinfo=dt.UTC) for name in names]
+
+
+def exists(name: str) -> bool:
     """Whether there is such a table by now. (`to_regclass` may remember that there was none.)"""
     with connection.cursor() as cursor:
         cursor.execute(

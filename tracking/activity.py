@@ -65,11 +65,13 @@ _TAKE = """
 
 # An opt-out is no engagement, in whatever words.
 _COUNT = """
-    SELECT touched.id, clicked.total, clicked.first, bought.total, bought.revenue, bought.first,
-           bought.last, greatest(clicked.last, bought.last, replied.last),
+    SELECT touched.id, clicked.total + coalesce(archived.clicks, 0),
+           least(clicked.first, archived.first_at), bought.total, bought.revenue, bought.first,
+           bought.last, greatest(clicked.last, archived.last_at, bought.last, replied.last),
            before.clicks, before.purchases, before.revenue
     FROM unnest(%(people)s::bigint[]) AS touched(id)
     LEFT JOIN tracking_countedperson AS before ON before.subscriber_id = touched.id
+    LEFT JOIN tracking_keptclicks AS archived ON archived.subscriber_id = touched.id
     CROSS JOIN LATERAL (
         SELECT count(*) AS total, min(received_at) AS first, max(received_at) AS last
         FROM tracking_trackingevent

@@ -7,9 +7,13 @@ its person, and at set ages, by which late receipts and status calls are in.
 """
 
 import datetime as dt
+from collections.abc import Sequence
+from typing import Any
 
 from django.db import connection, transaction
 
+from sending.archive_models import kept_since
+from sending.identity import lower_bound
 from subscribers.models import Brand
 from tracking.purchase_models import (
     CLICK_WINDOW,
@@ -27,8 +31,12 @@ MOST_BATCHES = 20  # of one tick
 LOOK_AGAIN = (dt.timedelta(minutes=15), dt.timedelta(days=4))
 SETTLED_AFTER = LOOK_AGAIN[-1]
 # A text's id is as old as its run, which may have been paused for long.
-_BACK = LONGEST_WINDOW + dt.timedelta(days=30)
-DEFAULTS = {"click_window": CLICK_WINDOW, "delivery_window": DELIVERY_WINDOW, "back": _BACK}
+FARTHEST_BACK = LONGEST_WINDOW + dt.timedelta(days=30)
+DEFAULTS = {
+    "click_window": CLICK_WINDOW,
+    "delivery_window": DELIVERY_WINDOW,
+    "back": FARTHEST_BACK,
+}
 
 
 def attribute_due() -> int:
@@ -49,14 +57,26 @@ def _attribute_some() -> int:
         ids = [row[0] for row in cursor.fetchall()]
         if not ids:
             return 0
-        cursor.execute("DELETE FROM tracking_attribution WHERE purchase_id = ANY(%s)", [ids])
+        archived = _divide_archived(cursor, ids)
+        fresh = [pk for pk in ids if pk not in archived]
+        cursor.execute("DELETE FROM tracking_attribution WHERE purchase_id = ANY(%s)", [fresh])
         cursor.execute(
             "INSERT INTO tracking_attribution (purchase_id, brand_id, text_id, campaign_id,"
             f" message_id, touch, touched_at, amount) {shares('purchase.id = ANY(%(ids)s)')}",
-            DEFAULTS | {"ids": ids},
+            DEFAULTS | {"ids": fresh},
         )
         cursor.execute(_SETTLE, {"ids": ids, "soon": LOOK_AGAIN[0], "last": LOOK_AGAIN[1]})
     return len(ids)
+
+
+def _divide_archived(cursor: Any, ids: Sequence[int]) -> set[int]:
+    """Divide orders anew among the texts that they are credited to, where one of these is archived:
+    its rows are gone, and what was found by them stands. Answers which orders these are."""
+    since = kept_since()
+    if since is None:
+        return set()
+    cursor.execute(_DIVIDE, {"ids": list(ids), "first": lower_bound(since)})
+    return {row[0] for row in cursor.fetchall()}
 
 
 def shares(condition: str) -> str:
@@ -75,6 +95,27 @@ def currency_of(brand: Brand) -> str:
     rules = AttributionRules.objects.filter(brand=brand).values_list("currency", flat=True)
     return rules.first() or CURRENCY
 
+
+# Equal shares: one text's is the whole, and several are there only where all of them share.
+_DIVIDE = """
+    WITH old AS (
+        SELECT DISTINCT purchase_id FROM tracking_attribution
+        WHERE purchase_id = ANY(%(ids)s) AND text_id < %(first)s),
+    ranked AS (
+        SELECT share.id, (purchase.amount - purchase.refunded) * 100 AS cents,
+               count(*) OVER (PARTITION BY share.purchase_id) AS among,
+               row_number() OVER (PARTITION BY share.purchase_id
+                                  ORDER BY share.touched_at DESC, share.text_id DESC) AS latest
+        FROM tracking_attribution AS share
+        JOIN old ON old.purchase_id = share.purchase_id
+        JOIN tracking_purchase AS purchase ON purchase.id = share.purchase_id),
+    divided AS (
+        UPDATE tracking_attribution AS share
+        SET amount = (div(ranked.cents, ranked.among)
+                      + CASE WHEN ranked.latest <= mod(ranked.cents, ranked.among)
+                             THEN 1 ELSE 0 END) / 100
+        FROM ranked WHERE ranked.id = share.id)
+    SELECT purchase_id FROM old"""
 
 # Refunds lock purchases too, in the order of their ids.
 _TAKE = """

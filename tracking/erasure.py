@@ -9,6 +9,7 @@ from django.db.models.functions import Cast
 from sending.erasure import text_ids
 from subscribers.erasure import Person
 from tracking.models import (
+    KeptClicks,
     OutboundEvent,
     PossibleOptOut,
     Reply,
@@ -39,6 +40,7 @@ def erase(person: Person) -> bool:
     told = waiting.annotate(words=Cast("raw", TextField())).filter(words__contains=digits)
     WaitingReceipt.objects.filter(pk__in=list(told.values_list("pk", flat=True))).update(raw={})
     _blank_webhook_answers(person)
+    KeptClicks.objects.filter(subscriber=person.subscriber_id or 0).delete()
     return True
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import (
     DataError,
     IntegrityError,
@@ -32,8 +33,6 @@ log = structlog.get_logger("carillon.inbox")
 
 BATCH = 1000  # events
 BATCH_BYTES = 4 * 1024 * 1024  # of bodies, beside the first: what one batch may cost in memory
-# So long the same request is known again without a look at its receipts.
-KEPT = dt.timedelta(days=3)
 FORGET_AT_MOST = 20_000
 
 
@@ -100,9 +99,11 @@ def apply_due(*, seconds: float = 1.0) -> int:
 
 
 def forget_applied() -> int:
-    """Delete the keys of events that were applied long ago (the ticker's job)."""
+    """Delete the keys of events that were applied long ago (the ticker's job): so long (KEEP_INBOX_DAYS)
+    the same request is known again without a look at its receipts."""
+    old = clock.now() - dt.timedelta(days=settings.KEEP_INBOX_DAYS)
     with connection.cursor() as cursor:
-        cursor.execute(_FORGET, [clock.now() - KEPT, FORGET_AT_MOST])
+        cursor.execute(_FORGET, [old, FORGET_AT_MOST])
         return cursor.rowcount
 
 

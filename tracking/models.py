@@ -9,6 +9,11 @@ from sending.models import Sender, State
 from subscribers.models import Brand, Subscriber
 from subscribers.tenancy import TenantManager
 from tracking.inbox_models import InboundEvent  # noqa: F401 - here Django finds it
+from tracking.kept_models import (  # noqa: F401 - here Django finds them
+    KeptClicks,
+    KeptDay,
+    KeptFigures,
+)
 from tracking.outbound.models import (  # noqa: F401 - here Django finds them
     OutboundEvent,
     WebhookAttempt,

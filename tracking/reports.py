@@ -1,7 +1,8 @@
 """What became of a campaign or a brand: texts, clicks, replies, orders and what they are worth.
 
-Everything is counted from rows. A run's texts and what is recorded of them are one range of ids, so
-a report costs what was sent, not what there is. Days and minutes are UTC; revenue is less refunds.
+Everything is counted from rows, and added to what is kept of archived months (`archive.py`). A run's
+texts and what is recorded of them are one range of ids, so a report costs what was sent, not what
+there is. Of an archived month there are days, no minutes; a person who clicked counts once in it. Days and minutes are UTC; revenue is less refunds.
 """
 
 import datetime as dt
@@ -19,6 +20,7 @@ from sending.identity import lower_bound
 from sending.models import MAY_HAVE_ARRIVED, State
 from sending.parking import MILLISECOND_IDS
 from subscribers.models import Brand
+from tracking.kept_models import KeptFigures
 
 LONGEST_BY_MINUTE = dt.timedelta(days=1)
 LONGEST_BY_DAY = dt.timedelta(days=366)
@@ -98,7 +100,16 @@ def of_campaign(campaign: Campaign) -> CampaignReport:
                 for name, value in zip(names, counted, strict=True):
                     if figures:
                         setattr(figures, name, value)
+    for kept in KeptFigures.objects.filter(campaign=campaign):
+        figures = messages.get(kept.message_id) if kept.message_id else totals
+        if figures:
+            _add(figures, kept)
     return CampaignReport(totals, [(one, messages[one.pk]) for one in listed])
+
+
+def _add(figures: Figures, kept: KeptFigures) -> None:
+    for name in ("sent", "delivered", "clicks", "machine_clicks", "replies", "opt_outs"):
+        setattr(figures, name, getattr(figures, name) + getattr(kept, name))
 
 
 def of_brand(brand: Brand, first: dt.date, last: dt.date) -> BrandReport:
@@ -207,6 +218,13 @@ _SERIES = f"""
         SELECT text.changed_at, 0, 1, 0, NULL, 0 FROM {_TEXTS} WHERE text.state = 'delivered'
         UNION ALL
         SELECT event.received_at, 0, 0, 1, NULL, 0 FROM {_CLICKS} WHERE event.name = 'click'
+        UNION ALL
+        SELECT kept.day::timestamp AT TIME ZONE 'UTC', kept.sent, kept.delivered, kept.clicks, NULL, 0
+        FROM tracking_keptday AS kept JOIN campaigns_campaign AS campaign
+            ON campaign.id = kept.campaign_id AND campaign.brand_id = %(brand)s
+        WHERE %(unit)s = 'day'
+          AND (%(campaign)s::bigint IS NULL OR kept.campaign_id = %(campaign)s)
+          AND kept.day >= (%(begin)s AT TIME ZONE 'UTC')::date
         UNION ALL
         SELECT purchase.ordered_at, 0, 0, 0, purchase.id, share.amount
         FROM tracking_purchase AS purchase

@@ -32,6 +32,7 @@ from subscribers.segment_models import ManualList, ManualListMember, Segment
 from tests import admin_rows
 from tests.subscribers.conftest import make_brand, make_key
 from tracking.inbox_models import InboundEvent
+from tracking.kept_models import KeptClicks, KeptDay, KeptFigures
 from tracking.models import GivenAnswer, Reply
 from tracking.outbound.models import OutboundEvent, WebhookAttempt, WebhookDelivery
 from tracking.purchase_models import CountedPerson, TouchedPerson
@@ -47,6 +48,7 @@ BEHIND_NO_WALL = {
     "campaigns.LegalWindowEvent",
     "campaigns.PlatformPolicyEvent",
     "sending.TickerBeat",
+    "sending.ArchivedMonth",
     "sending.UnknownCode",  # of a provider, whoever's text it came with
     "sending.ProviderMessage",  # found by provider id and sender, from a receipt's own address
 }
@@ -55,7 +57,7 @@ OF_NO_BRAND = {
     *(Workspace, Membership, ApiKey, FirstAnswer, Subscriber),
     *(CreditAccount, CreditEntry, TestNumber, ProviderAccount),
     Segment,  # the one here is for all brands: a key of some does not see it
-    *(ManualList, ManualListMember, Erasure, OptOutRule, TouchedPerson, CountedPerson),
+    *(ManualList, ManualListMember, Erasure, OptOutRule, TouchedPerson, CountedPerson, KeptClicks),
 }
 
 tenant_models = [
@@ -108,6 +110,22 @@ def rows_that_no_page_shows(rows: admin_rows.Rows, mark: str) -> admin_rows.Rows
         TouchedPerson: TouchedPerson.objects.create(subscriber=person),
         CountedPerson: CountedPerson.objects.create(
             subscriber=person, clicks=0, purchases=0, revenue=0
+        ),
+        KeptClicks: KeptClicks.objects.create(
+            subscriber=person, clicks=1, first_at=timezone.now(), last_at=timezone.now()
+        ),
+        KeptDay: KeptDay.objects.create(
+            campaign=campaign, day=timezone.now(), sent=1, delivered=1, clicks=1
+        ),
+        KeptFigures: KeptFigures.objects.create(
+            campaign=campaign,
+            month=timezone.now(),
+            sent=1,
+            delivered=1,
+            clicks=1,
+            machine_clicks=0,
+            replies=0,
+            opt_outs=0,
         ),
         OutboundEvent: rows[WebhookDelivery].event,
         WebhookAttempt: WebhookAttempt.objects.create(delivery=rows[WebhookDelivery], **attempt),

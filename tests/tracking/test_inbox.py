@@ -177,7 +177,7 @@ def test_an_applied_event_holds_no_number_and_is_forgotten_after_days(
     assert bytes(InboundEvent.objects.get().body) == b""
     assert inbox.forget_applied() == 0
 
-    then = clock.now() - inbox.KEPT - dt.timedelta(minutes=1)
+    then = clock.now() - dt.timedelta(days=3) - dt.timedelta(minutes=1)
     InboundEvent.objects.update(applied_at=then)
 
     assert inbox.forget_applied() == 1

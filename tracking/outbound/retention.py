@@ -1,12 +1,13 @@
-"""What has been told is kept for 30 days, with its attempts, so that it can be told again."""
+"""What has been told is kept for KEEP_WEBHOOKS_DAYS, with its attempts, so that it can be told again."""
 
 import datetime as dt
 
+from django.conf import settings
 from django.db import connection
 
 from tracking.outbound import deliveries, statements
 
-KEEP = dt.timedelta(days=30)
+KEEP = dt.timedelta(days=settings.KEEP_WEBHOOKS_DAYS)
 AT_ONCE = 5000
 
 
