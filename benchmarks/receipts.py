@@ -1,33 +1,25 @@
 """Receipts through the web as providers tell them: two web workers, the ticker, their database.
 
-Open loop: each receipt has its moment, and its latency counts from there, whether or not a
-connection was free. Every text is told sent and delivered, the latter first for every tenth, and
+Every text is told sent and delivered, the latter first for every tenth, and
 every twentieth receipt is told twice.
 """
 
-import asyncio
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
-from statistics import median, quantiles
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.db import connection
 from twilio.request_validator import RequestValidator
 
-from benchmarks import cpu, world
+from benchmarks import cpu, load, world
 from campaigns.models import Campaign, Run
-from config import processes
 from sending import progress
 from sending.identity import namer
 from sending.models import Sender, State
 from subscribers import clock
 from subscribers.models import Brand
 
-CONNECTIONS = 64
+FIRST = 64  # requests before the clock runs
 
 
 def told(*, rate: int, seconds: int) -> dict[str, float]:
@@ -38,41 +30,18 @@ def told(*, rate: int, seconds: int) -> dict[str, float]:
     texts = rate * seconds // 2
     campaign = _sent(brand, sender, texts)
     posts = _posts(sender, texts)
-    port = processes.free_port()
-    children = _installation(port)
-    try:
-        if not processes.wait_for(f"http://127.0.0.1:{port}/healthz"):
-            raise RuntimeError("the web server did not start")
-        asyncio.run(_Load(port, posts[:CONNECTIONS], rate=100).run())  # everybody is awake
-        used = cpu.Meter(web=_family(children[0].pid), ticker=[children[1].pid])
-        load = _Load(port, posts[CONNECTIONS:], rate=rate)
-        asyncio.run(load.run())
+    with load.installation() as (port, web, ticker):
+        statuses = (b"200", b"204")
+        load.Load(port, posts[:FIRST], rate=100, statuses=statuses).run()  # everybody is awake
+        used = cpu.Meter(web=load.family(web), ticker=[ticker])
+        done = load.Load(port, posts[FIRST:], rate=rate, statuses=statuses).run()
         ended = time.monotonic()
         world.wait_until(lambda: _delivered(campaign) == texts, seconds=60, every=0.02)
-        lag = time.monotonic() - ended
-        count = len(load.latencies)
         return {
-            "receipts_per_second": count / load.seconds,
-            "p50_ms": median(load.latencies) * 1000,
-            "p95_ms": quantiles(load.latencies, n=20)[18] * 1000,
-            "totals_right_after_seconds": lag,
-            "generator_cpu": load.cpu,
-            **used.read(count),
+            **done.figures("receipts"),
+            "totals_right_after_seconds": time.monotonic() - ended,
+            **used.read(len(done.latencies)),
         }
-    finally:
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.wait(30)
-
-
-def _installation(port: int) -> list[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "PUBLIC_URL": settings.PUBLIC_URL, "LOG_LEVEL": "WARNING"}
-    web = processes.web_command("127.0.0.1", port)
-    return [
-        subprocess.Popen(command, cwd=world.ROOT, env=environment)
-        for command in (web, [sys.executable, str(world.ROOT / "manage.py"), "ticker"])
-    ]
 
 
 def _sent(brand: Brand, sender: Sender, count: int) -> Campaign:
@@ -129,46 +98,5 @@ def _posts(sender: Sender, texts: int) -> list[bytes]:
     return made
 
 
-class _Load:
-    """Posts requests at their moments over a few kept connections."""
-
-    def __init__(self, port: int, posts: list[bytes], *, rate: int) -> None:
-        self.port, self.rate = port, rate
-        self.due = enumerate(posts)
-        self.latencies: list[float] = []
-        self.seconds = self.cpu = 0.0
-
-    async def run(self) -> None:
-        cpu, self.began = time.process_time(), time.monotonic()
-        await asyncio.gather(*(self._connection() for _ in range(CONNECTIONS)))
-        self.seconds, self.cpu = time.monotonic() - self.began, time.process_time() - cpu
-
-    async def _connection(self) -> None:
-        reader = writer = None
-        for place, post in self.due:
-            moment = self.began + place / self.rate
-            await asyncio.sleep(max(0.0, moment - time.monotonic()))
-            if reader is None or writer is None or reader.at_eof():
-                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            writer.write(post)
-            head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 204")):
-                raise RuntimeError(f"a receipt was answered {head[:40]!r}")
-            length = head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]
-            await reader.readexactly(int(length or 0))
-            self.latencies.append(time.monotonic() - moment)
-        if writer:
-            writer.close()
-
-
 def _delivered(campaign: Campaign) -> int:
     return progress.of_campaign(campaign).by_state.get(State.DELIVERED, 0)
-
-
-def _family(parent: int) -> list[int]:
-    """The process ids of a process and its children."""
-    tasks = Path(f"/proc/{parent}/task").iterdir()
-    return [
-        parent,
-        *(int(pid) for task in tasks for pid in (task / "children").read_text().split()),
-    ]

@@ -21,6 +21,7 @@ from benchmarks import (
     provider,
     queue_table,
     receipts,
+    redirects,
     rivals,
     segments,
     sending,
@@ -72,6 +73,10 @@ ROWS: dict[str, Row] = {
     "receipts": Row(
         lambda: receipts.told(rate=1000, seconds=12),
         {"receipts_per_second": (990, 999), "p95_ms": (100, 50)},
+    ),
+    "redirects": Row(
+        lambda: redirects.followed(rate=1500, seconds=_number("SECONDS", 20)),
+        {"redirects_per_second": (1485, 1499), "p95_ms": (20, 10)},
     ),
     "queue": Row(queue_table.compare),
     "segment_count": Row(segments.segment_count, {"seconds": (1, 0.5)}),

@@ -28,6 +28,7 @@ TABLES = (
     "sending_campaigncount, tracking_inboundevent, tracking_waitingreceipt,"
     " sending_sentlog, sending_queuedtext, sending_departure, sending_providermessage,"
     " sending_dailytotal, sending_evergreenturn, campaigns_run, campaigns_message,"
+    " sending_shortlink, tracking_touchedperson, tracking_countedperson,"
     " campaigns_campaign, tracking_trackingevent, sending_sender, campaigns_brandpolicy,"
     " subscribers_consentevent, subscribers_subscription, subscribers_subscriber,"
     " subscribers_brand, subscribers_workspace"

@@ -1,36 +1,50 @@
 """Clicks: a short link leads to where its message's link leads, and its text's person is noted.
 
 The destination comes from our row alone: https, and a host that the brand allows at the time.
+Requests that come at the same time are answered together: they share the look-up, the row's
+statement and its commit.
 """
 
 import datetime as dt
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.http import HttpRequest, HttpResponse
 from django.urls import path, re_path
+from django.utils.encoding import iri_to_uri
 from django.views.decorators.http import require_safe
 
 from campaigns import links
 from sending.gateways import words
 from sending.identity import identify, moment_of
-from tracking import scanners
+from tracking import kept_connection, scanners
 from tracking.scanners import PERSON, Visit
+from tracking.together import Together
 
 log = structlog.get_logger("carillon.clicks")
 
-_CODE = re.compile(rf"[0-9A-Za-z]{{{links.CODE_LENGTH}}}")
+CODE = re.compile(rf"[0-9A-Za-z]{{{links.CODE_LENGTH}}}")
 LONGEST_AGENT = 200
 HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex, nofollow",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is answered to who follows a link."""
+
+    status: int
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=lambda: HEADERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,105 +61,179 @@ class Followed:
     now: dt.datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A visit of a short link that was found."""
+
+    found: Followed
+    code: str
+    visit: Visit
+
+
+@dataclass(slots=True)
+class _Asked:
+    code: str
+    visit: Visit
+    reply: Reply = field(init=False)
+
+
+_NONE = Reply(404, "This link does not exist.\n")
+_GUESSING = Reply(
+    429,
+    "Too many links that do not exist. Try again in a minute.\n",
+    {**HEADERS, "Retry-After": "60"},
+)
+_AWAY = Reply(
+    503, "This link cannot be followed right now. Try again.\n", {**HEADERS, "Retry-After": "5"}
+)
+
+
 @require_safe
 def follow(request: HttpRequest, code: str) -> HttpResponse:
     """302 to the link's destination; 404 where there is none, 429 for who only guesses."""
     visit = Visit(
         method=request.method or "",
-        address=address_of(request),
+        address=address_of(
+            request.headers.get("X-Forwarded-For", ""), request.META.get("REMOTE_ADDR", "")
+        ),
         agent=request.headers.get("User-Agent", ""),
         headers=request.headers,
     )
-    if scanners.is_guessing(visit.address):
-        return _plain("Too many links that do not exist. Try again in a minute.", 429)
-    found = find(code) if _CODE.fullmatch(code) else None
-    if found is None:
-        scanners.count_miss(visit.address)
-        return _plain("This link does not exist.", 404)
-    record(found, code, visit)
-    return HttpResponseRedirect(found.destination, headers=HEADERS)
+    reply = answer(code, visit)
+    plain = {"Content-Type": "text/plain; charset=utf-8"}
+    return HttpResponse(reply.body, status=reply.status, headers=reply.headers | plain)
 
 
-def _plain(sentence: str, status: int) -> HttpResponse:
-    headers = {**HEADERS, "Retry-After": "60"} if status == 429 else HEADERS
-    return HttpResponse(
-        f"{sentence}\n", status=status, content_type="text/plain; charset=utf-8", headers=headers
-    )
-
-
-def find(code: str) -> Followed | None:
-    """The link of a code; None also where its brand may not lead there (any more)."""
-    with connection.cursor() as cursor:
-        cursor.execute(_FIND, [code])
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    *known, domains = row
-    found = Followed(*known)
-    secure = found.destination.startswith("https://")
-    allowed = links.is_allowed(links.host_of(found.destination), domains)
-    return found if secure and allowed else None
-
-
-def record(found: Followed, code: str, visit: Visit) -> None:
-    """Keep a visit: one row, named by what it was. Whoever follows the link is sent on in any case.
-
-    Its id is of the text, the link and the second: a request that is repeated at once is one row,
-    and how many people clicked is the number of different subscribers.
-    """
-    name = scanners.judge(
-        visit, sent_at=found.sent_at, delivered_at=found.delivered_at, now=found.now
-    )
-    second = int(found.now.timestamp())
-    event_id = identify(moment_of(found.text_id), "click", found.text_id, found.link_id, second)
-    same_burst = scanners.burst(visit, code, str(event_id)) if name == PERSON else []
-    raw = {"link": found.link_id, "agent": words.safe(visit.agent)[:LONGEST_AGENT]}
+def answer(code: str, visit: Visit) -> Reply:
+    """Where a link leads; the click is kept by then."""
+    asked = _Asked(code, visit)
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                _RECORD,
-                [
-                    event_id,
-                    found.brand_id,
-                    found.subscriber_id,
-                    found.text_id,
-                    scanners.BURST if same_burst else name,
-                    json.dumps(raw),
-                    found.now,
-                ],
-            )
-            if len(same_burst) > 1:  # who began it was taken for a person
-                cursor.execute(_WAS_A_BURST, [scanners.BURST, same_burst, PERSON])
-    except DatabaseError:
-        log.exception("click_not_recorded", text=str(found.text_id))
+        _together.add(asked)
+    except (OperationalError, InterfaceError):
+        log.warning("database_away")
+        return _AWAY
+    return asked.reply
 
 
-def address_of(request: HttpRequest) -> str:
-    """Who asks: the address that the outermost of our own proxies saw (TRUSTED_PROXIES)."""
+def _answer_all(all_asked: Sequence[_Asked]) -> None:
+    guessing = scanners.guessing({one.visit.address for one in all_asked})
+    asking = [one for one in all_asked if one.visit.address not in guessing]
+    codes = {one.code for one in asking if CODE.fullmatch(one.code)}
+    found = kept_connection.use(lambda: find(codes)) if codes else {}
+    for one in all_asked:
+        one.reply = _GUESSING if one.visit.address in guessing else _NONE
+    for one in asking:
+        if one.code in found:
+            location = {"Location": iri_to_uri(found[one.code].destination)}
+            one.reply = Reply(302, headers=HEADERS | location)
+    scanners.count_misses([one.visit.address for one in asking if one.code not in found])
+    record([Click(found[one.code], one.code, one.visit) for one in asking if one.code in found])
+
+
+_together: Together[_Asked] = Together(_answer_all)
+
+
+def find(codes: Collection[str]) -> dict[str, Followed]:
+    """The links of codes; none also where its brand may not lead there (any more)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND, [list(codes)])
+        rows = cursor.fetchall()
+    found = {code: (Followed(*known), domains) for code, *known, domains in rows}
+    return {code: one for code, (one, domains) in found.items() if _leads(one, domains)}
+
+
+def _leads(found: Followed, domains: Collection[str]) -> bool:
+    secure = found.destination.startswith("https://")
+    return secure and links.is_allowed(links.host_of(found.destination), domains)
+
+
+def record(clicks: Sequence[Click]) -> None:
+    """Keep visits: a row each, named by what it was. Whoever follows a link is sent on in any case.
+
+    A row's id is of the text, the link and the second: a request that is repeated at once is one
+    row, and how many people clicked is the number of different subscribers.
+    """
+    if not clicks:
+        return
+    rows = [_row(click) for click in clicks]
+    persons = [at for at, row in enumerate(rows) if row["name"] == PERSON]
+    bursts = scanners.bursts(
+        [(clicks[at].visit, clicks[at].code, str(rows[at]["id"])) for at in persons]
+    )
+    began: set[str] = set()  # who began a burst was taken for a person
+    for at, same_burst in zip(persons, bursts, strict=True):
+        if same_burst:
+            rows[at]["name"] = scanners.BURST
+        if len(same_burst) > 1:
+            began |= set(same_burst)
+    # In the order of the ids: two processes that keep the same wait, but not for each other.
+    _keep(sorted(rows, key=lambda row: str(row["id"])), began)
+
+
+def _row(click: Click) -> dict[str, object]:
+    found = click.found
+    second = int(found.now.timestamp())
+    return {
+        "id": str(
+            identify(moment_of(found.text_id), "click", found.text_id, found.link_id, second)
+        ),
+        "brand_id": found.brand_id,
+        "subscriber_id": found.subscriber_id,
+        "text_id": str(found.text_id),
+        "name": scanners.judge(
+            click.visit, sent_at=found.sent_at, delivered_at=found.delivered_at, now=found.now
+        ),
+        "raw": {"link": found.link_id, "agent": words.safe(click.visit.agent)[:LONGEST_AGENT]},
+        "received_at": found.now.isoformat(),
+    }
+
+
+def _keep(rows: Sequence[dict[str, object]], began: Iterable[str]) -> None:
+    """Together, or each alone where the database refuses one."""
+    try:
+        kept_connection.use(lambda: _write(rows, sorted(began)))
+    except (DatabaseError, InterfaceError) as error:
+        if len(rows) == 1 or isinstance(error, OperationalError | InterfaceError):
+            log.exception("click_not_recorded", texts=[row["text_id"] for row in rows])
+            return
+        for row in rows:
+            _keep([row], began)
+
+
+def _write(rows: Sequence[dict[str, object]], began: Sequence[str]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_RECORD, [json.dumps(rows)])
+        if began:
+            cursor.execute(_WAS_A_BURST, [scanners.BURST, list(began), PERSON])
+
+
+def address_of(forwarded: str, peer: str) -> str:
+    """Who asks: the address that the outermost of our own proxies saw (TRUSTED_PROXIES).
+
+    `forwarded` is the request's X-Forwarded-For, `peer` who is connected.
+    """
     behind = settings.TRUSTED_PROXIES
-    told = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
+    told = [part.strip() for part in forwarded.split(",")]
     if behind and len(told) >= behind and told[-behind]:
         return told[-behind]
-    return request.META.get("REMOTE_ADDR", "")
+    return peer
 
 
-# The text's partition is found by its id at execution: one look-up in each of four indexes.
+# A function, whose plan is kept: the migration 0012 has it.
 _FIND = """
-    SELECT short.text_id, short.link_id, short.brand_id, link.destination, text.subscriber_id,
-           text.sent_at, CASE WHEN text.state = 'delivered' THEN text.changed_at END,
-           clock_timestamp(), coalesce(policy.link_domains, '{}')
-    FROM sending_shortlink AS short
-    JOIN campaigns_link AS link ON link.id = short.link_id
-    LEFT JOIN campaigns_brandpolicy AS policy ON policy.brand_id = short.brand_id
-    LEFT JOIN sending_sentlog AS text ON text.id = short.text_id
-    WHERE short.code = %s"""
+    SELECT code, text_id, link_id, brand_id, destination, subscriber_id, sent_at, delivered_at,
+           clock_timestamp(), domains
+    FROM tracking_follow(%s::text[])"""
 
 # Whose clicks change is counted again: `activity.py`.
 _RECORD = """
     WITH kept AS (
         INSERT INTO tracking_trackingevent
             (id, brand_id, subscriber_id, text_id, kind, name, raw, received_at)
-        VALUES (%s, %s, %s, %s, 'click', %s, %s, %s) ON CONFLICT (id) DO NOTHING
+        SELECT id, brand_id, subscriber_id, text_id, 'click', name, raw, received_at
+        FROM json_to_recordset(%s::json) AS given(id uuid, brand_id bigint, subscriber_id bigint,
+            text_id uuid, name text, raw jsonb, received_at timestamptz)
+        ON CONFLICT (id) DO NOTHING
         RETURNING subscriber_id)
     INSERT INTO tracking_touchedperson (subscriber_id)
     SELECT subscriber_id FROM kept WHERE subscriber_id IS NOT NULL"""
@@ -159,5 +247,5 @@ _WAS_A_BURST = """
 
 urlpatterns = [
     path("l/<str:code>", follow, name="short-link"),
-    re_path(rf"^(?P<code>{_CODE.pattern})$", follow, name="short-link-of-brand"),
+    re_path(rf"^(?P<code>{CODE.pattern})$", follow, name="short-link-of-brand"),
 ]

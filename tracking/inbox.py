@@ -13,18 +13,11 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import (
-    DataError,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    connection,
-    transaction,
-)
+from django.db import DataError, IntegrityError, connection, transaction
 
 from sending.models import Sender
 from subscribers import clock
-from tracking import receipts
+from tracking import kept_connection, receipts
 from tracking.together import Together
 from tracking.webhooks import base
 from tracking.webhooks.adapters import WEBHOOKS
@@ -64,16 +57,7 @@ def _insert(events: Sequence[_Event]) -> None:
         [event.query for event in ordered],
         [event.body for event in ordered],
     ]
-    # The kept connection is not tried before it is used: where it is broken, a new one is, and the
-    # statement may be repeated.
-    connection.health_check_done = True
-    try:
-        _execute(values)
-    except (OperationalError, InterfaceError):
-        if connection.in_atomic_block:
-            raise
-        connection.close()
-        _execute(values)
+    kept_connection.use(lambda: _execute(values))
 
 
 def _execute(values: list[list[Any]]) -> None:

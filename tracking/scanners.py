@@ -8,7 +8,7 @@ import csv
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ UNREADABLY_SOON = dt.timedelta(seconds=3)  # to hear it, look, read and tap take
 BURST_LINKS, BURST_SECONDS = 20, 10
 MISSES, MISSES_SECONDS = 100, 60  # unknown codes from one address
 _PATIENCE = 0.2  # seconds: without Valkey people are still sent on, only bursts go unnoticed
+PURPOSES = ("Sec-Purpose", "Purpose", "X-Purpose")  # headers of who looks ahead
 _PREFETCHING = ("prefetch", "preview", "prerender")
 
 
@@ -47,7 +48,7 @@ def judge(
         return known[1][said.group()] if said else "scanner"
     if visit.method == "HEAD":
         return HEAD
-    purposes = (visit.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Purpose"))
+    purposes = (visit.headers.get(name, "") for name in PURPOSES)
     if any(word in purpose.lower() for purpose in purposes for word in _PREFETCHING):
         return PREFETCH
     if sent_at is None or now - max(sent_at, delivered_at or sent_at) < UNREADABLY_SOON:
@@ -62,46 +63,67 @@ def _agents() -> tuple[re.Pattern[str], dict[str, str]]:
     return re.compile("|".join(map(re.escape, kinds))), kinds
 
 
-def burst(visit: Visit, code: str, event_id: str) -> list[str]:
-    """Note a visit; the events of a burst that it belongs to, its own included, else none.
+def bursts(visits: Sequence[tuple[Visit, str, str]]) -> list[list[str]]:
+    """Note visits (with the code and the event's id); for each the events of the burst that it
+    belongs to, its own included, else none.
 
     Nothing where Valkey cannot be reached: nobody waits for statistics.
     """
-    key = f"carillon:clicks:{_hidden(visit.address, visit.agent)}"
-    try:
-        with _valkey().pipeline() as pipe:
-            pipe.hset(key, code, event_id)
-            pipe.expire(key, BURST_SECONDS, nx=True)
-            pipe.hlen(key)
-            different = pipe.execute()[-1]
-        if different <= BURST_LINKS:
-            return []
-        return (
-            [one.decode() for one in _valkey().hvals(key)]
-            if different == BURST_LINKS + 1
-            else [event_id]
-        )
-    except redis.RedisError:
+    if not visits:
         return []
-
-
-def is_guessing(address: str) -> bool:
-    """Whether an address has asked for too many unknown codes within a minute."""
+    keys = [f"carillon:clicks:{_hidden(one.address, one.agent)}" for one, _, _ in visits]
+    told = [part for _, code, event_id in visits for part in (code, event_id)]
     try:
-        return int(_valkey().get(_misses(address)) or 0) >= MISSES
+        answered = _valkey().eval(_NOTE, len(keys), *keys, BURST_SECONDS, BURST_LINKS, *told)
     except redis.RedisError:
-        return False
+        return [[] for _ in visits]
+    return [[one.decode() for one in same_burst] for same_burst in answered]
 
 
-def count_miss(address: str) -> None:
-    """Note that an address asked for a code that there is none of."""
+def guessing(addresses: Collection[str]) -> set[str]:
+    """Those of the addresses that asked for too many unknown codes within a minute."""
+    asking = list(addresses)
     try:
-        with _valkey().pipeline() as pipe:
-            pipe.incr(_misses(address))
-            pipe.expire(_misses(address), MISSES_SECONDS, nx=True)
+        counts = _valkey().mget([_misses(address) for address in asking])
+    except redis.RedisError:
+        return set()
+    pairs = zip(asking, counts, strict=True)
+    return {address for address, count in pairs if int(count or 0) >= MISSES}
+
+
+def count_misses(addresses: Sequence[str]) -> None:
+    """Note that addresses asked for a code that there is none of, each once for each time."""
+    if not addresses:
+        return
+    try:
+        with _valkey().pipeline(transaction=False) as pipe:
+            for address in addresses:
+                pipe.incr(_misses(address))
+                pipe.expire(_misses(address), MISSES_SECONDS, nx=True)
             pipe.execute()
     except redis.RedisError:
         return
+
+
+# For each key, a device or a data centre: none, or the events of its burst. Who makes it one more
+# link than a person follows is told all of them, and whoever comes later itself alone.
+_NOTE = """
+local answers = {}
+for at, key in ipairs(KEYS) do
+    local event = ARGV[2 * at + 2]
+    redis.call('HSET', key, ARGV[2 * at + 1], event)
+    redis.call('EXPIRE', key, ARGV[1], 'NX')
+    local different, most = redis.call('HLEN', key), tonumber(ARGV[2])
+    if different <= most then
+        answers[at] = {}
+    elseif different == most + 1 then
+        answers[at] = redis.call('HVALS', key)
+    else
+        answers[at] = {event}
+    end
+end
+return answers
+"""
 
 
 def _misses(address: str) -> str:
