@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import SAFE_METHODS
 
 from config import envelope
 from subscribers import clock, idempotency, throttling
@@ -53,7 +54,9 @@ class ApiMiddleware:
             return None
         request.api_key = key  # type: ignore[attr-defined]
         key.used(clock.now())
-        policy = getattr(view_class, "rate_policy", throttling.DEFAULT)
+        # Reading has the common quota everywhere: a view's own is for what is posted.
+        of_view = getattr(view_class, "rate_policy", throttling.DEFAULT)
+        policy = throttling.DEFAULT if request.method in SAFE_METHODS else of_view
         quota = throttling.count(key, policy)
         request.quota = quota  # type: ignore[attr-defined]
         if quota and quota.refused:

@@ -1,4 +1,5 @@
-"""`POST /api/events`: purchases, refunds and other events, one or up to 1,000 a call."""
+"""`/api/events`: purchases, refunds and other events, one or up to 1,000 a call; the list of what
+happened."""
 
 from django.urls import path
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -10,14 +11,20 @@ from rest_framework.views import APIView
 from subscribers import throttling
 from subscribers.key_models import Scope
 from subscribers.models import Brand
-from tracking import api_event_rows
+from tracking import api_event_list, api_event_rows
 
 
 class Events(APIView):
-    """What happened in a shop. Telling an event again changes nothing."""
+    """What happened in a shop, and with texts. Telling an event again changes nothing."""
 
     scope = Scope.EVENTS
     rate_policy = throttling.EVENTS
+
+    @extend_schema(parameters=api_event_list.PARAMETERS, responses=api_event_list.EventPage)
+    def get(self, request: Request) -> Response:
+        """Clicks, replies and what shops told, of the key's brands: of the last 7 days where neither a
+        campaign, a person nor `since` is named."""
+        return Response(api_event_list.answer(request))
 
     @extend_schema(
         request=api_event_rows.EventsRequest,

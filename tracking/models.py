@@ -67,6 +67,11 @@ class TrackingEvent(models.Model):
             models.Index(
                 fields=["subscriber"], name="tracking_clicks_of_person", condition=Q(kind="click")
             ),
+            models.Index(
+                fields=["brand", "received_at"],
+                name="tracking_clicks_of_brand",
+                condition=Q(kind="click"),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -139,6 +139,7 @@ class Purchase(models.Model):
         ]
         indexes = [
             models.Index(fields=["brand", "ordered_at"], name="purchase_of_brand"),
+            models.Index(fields=["brand", "received_at"], name="purchase_by_arrival"),
             models.Index(fields=["due_at"], name="purchase_due", condition=Q(due_at__isnull=False)),
             models.Index(
                 fields=["received_at"],
@@ -172,6 +173,7 @@ class Refund(models.Model):
             models.UniqueConstraint(fields=["purchase", "refund_key"], name="refund_once"),
             models.CheckConstraint(condition=Q(amount__gt=0), name="refund_is_positive"),
         ]
+        indexes = [models.Index(fields=["received_at"], name="refund_by_arrival")]
 
     def __str__(self) -> str:
         return f"{self.amount} of {self.purchase}"
@@ -200,6 +202,7 @@ class CustomEvent(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["brand", "event_key"], name="custom_event_once")
         ]
+        indexes = [models.Index(fields=["brand", "received_at"], name="custom_event_by_arrival")]
 
     def __str__(self) -> str:
         return self.name

@@ -27,6 +27,8 @@ class EventType(models.TextChoices):
     OPTED_IN = "subscriber.opted_in", "A person opted in"
     REPLY = "reply.received", "A person replied"
     CLICK = "click.created", "A person followed a link"
+    PURCHASE = "purchase.recorded", "A person bought something"
+    REFUND = "refund.recorded", "A purchase was refunded"
     CAMPAIGN_COMPLETED = "campaign.completed", "A campaign ended"
 
 
@@ -83,7 +85,7 @@ class WebhookEndpoint(models.Model):
 class OutboundEvent(models.Model):
     """Something that happened and that an endpoint asked for, once: written with what happened.
 
-    Triggers write it (migrations 0009 and 0010), in the transaction of its source, for brands with an endpoint
+    Triggers write it (migrations 0009, 0010, 0013), in the transaction of its source, for brands with an endpoint
     that asks for its type. `facts` are about the event alone: who it was about and what they wrote
     is read from its source each time that it is told (`payloads.py`), so that an erasure needs to
     look nowhere else. `uid` is the webhook-id.

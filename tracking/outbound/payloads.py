@@ -5,6 +5,7 @@ for a batch. What was erased is told as null, also where an earlier attempt stil
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 from sending.models import SentLog
 from subscribers.erasure import PLACEHOLDER
 from subscribers.models import ConsentEvent, Suppression
-from tracking.models import Reply
+from tracking.happened import share_of
+from tracking.models import Attribution, Purchase, Refund, Reply
 from tracking.outbound.models import EventType, OutboundEvent, WebhookEndpoint
 
 LONGEST_REPLY = 4000
@@ -35,7 +37,7 @@ def build(event_ids: Iterable[int]) -> dict[int, Payload]:
     events = list(
         OutboundEvent.objects.filter(pk__in=set(event_ids)).select_related("brand", "subscriber")
     )
-    personal = _replies(events) | _consents(events) | _texts(events)
+    personal = _replies(events) | _consents(events) | _texts(events) | _orders(events)
     return {event.pk: _payload(event, personal.get(event.pk, {})) for event in events}
 
 
@@ -100,6 +102,38 @@ def _texts(events: Sequence[OutboundEvent]) -> dict[int, dict[str, Any]]:
     return {event.pk: {"phone": phones.get(event.text_id) or None} for event in ours}
 
 
+def _orders(events: Sequence[OutboundEvent]) -> dict[int, dict[str, Any]]:
+    """Purchases and refunds as they are now: whose they are, their numbers at the shop, who is credited."""
+    ours = _of(events, EventType.PURCHASE, EventType.REFUND)
+    found = Purchase.objects.select_related("subscriber").in_bulk(
+        {event.facts["purchase"] for event in ours}
+    )
+    refunds = Refund.objects.in_bulk([int(one.source) for one in _of(ours, EventType.REFUND)])
+    credited: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for share in Attribution.objects.filter(purchase__in=found).order_by("-amount", "pk"):
+        credited[share.purchase_id].append(share_of(share))
+    told = {}
+    for event in ours:
+        order = found.get(event.facts["purchase"])
+        if order is None:
+            continue
+        event.subscriber = order.subscriber  # who may have been found since
+        told[event.pk] = {
+            "subscriber": order.subscriber_id,
+            "phone": _phone_of(event),
+            "orderId": order.order_id or None,
+            "matchedBy": order.matched_by,
+            "credited": credited[order.pk],
+        }
+        if event.type == EventType.REFUND:
+            refund = refunds.get(int(event.source))
+            told[event.pk] |= {
+                "refundId": refund.refund_id or None if refund else None,
+                "refunded": str(order.refunded),
+            }
+    return told
+
+
 # What a test posts: made up, with ids that belong to nothing. 555-0100 numbers are for fiction.
 _PERSON = {"subscriber": 0, "phone": "+12025550100"}
 _TEXT: dict[str, Any] = {
@@ -111,6 +145,21 @@ _TEXT: dict[str, Any] = {
     "errorCode": "",
     "segments": 1,
     "sentAt": "2026-01-01T12:00:00+00:00",
+}
+_ORDER: dict[str, Any] = {
+    "purchase": 0,
+    "orderId": "1001",
+    "currency": "USD",
+    "matchedBy": "click",
+    "credited": [
+        {
+            "text": _TEXT["text"],
+            "campaign": 0,
+            "message": 0,
+            "touch": "click",
+            "amount": "59.90",
+        }
+    ],
 }
 EXAMPLES: dict[str, dict[str, Any]] = {
     EventType.TEXT_DELIVERED: {**_PERSON, **_TEXT, "state": "delivered"},
@@ -134,6 +183,16 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "message": 0,
         "campaign": 0,
         "url": "https://example.com/sale",
+    },
+    EventType.PURCHASE: {**_PERSON, **_ORDER, "amount": "59.90", "orderedAt": _TEXT["sentAt"]},
+    EventType.REFUND: {
+        **_PERSON,
+        **_ORDER,
+        "refund": 0,
+        "refundId": "R-1",
+        "amount": "9.90",
+        "refunded": "9.90",
+        "refundedAt": _TEXT["sentAt"],
     },
     EventType.CAMPAIGN_COMPLETED: {"campaign": 0, "name": "Spring sale", "kind": "broadcast"},
 }

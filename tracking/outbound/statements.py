@@ -1,6 +1,7 @@
 """The SQL of deliveries: sets of rows at once. Used by `deliveries.py` alone."""
 
 # A click is told once it is known that it did not begin a scanner's burst: its row is renamed then.
+# A purchase is told with the texts that it is credited to: by then the ticker has found them.
 # An opt-out of the whole workspace is told to a brand's endpoint where the person is of that brand.
 SPREAD = """
     WITH batch AS MATERIALIZED (
@@ -9,7 +10,8 @@ SPREAD = """
                CASE WHEN event.type = 'click.created' THEN event.source::uuid END AS click_id
         FROM tracking_outboundevent AS event
         WHERE NOT event.spread
-          AND (event.type <> 'click.created' OR event.recorded_at < now() - interval '10 seconds')
+          AND (event.type NOT IN ('click.created', 'purchase.recorded', 'refund.recorded')
+               OR event.recorded_at < now() - interval '10 seconds')
         ORDER BY event.id LIMIT %(at_most)s FOR UPDATE SKIP LOCKED),
     made AS (
         INSERT INTO tracking_webhookdelivery

@@ -1,6 +1,7 @@
 """What happened is noted once, for those who ask for it, in the transaction in which it happened."""
 
 import datetime as dt
+import json
 import threading
 from typing import Any
 
@@ -14,13 +15,14 @@ from sending.gateways.base import Fate, Outcome
 from sending.identity import identify, moment_of
 from sending.models import Sender, SentLog
 from sending.outcomes import Answered
-from subscribers import clock, consent
+from subscribers import clock, consent, erasure
 from subscribers.models import Brand, ConsentSource, Workspace
 from tests import sending_world as world
+from tests.tracking import shop_world as shop
 from tests.tracking.outbound.conftest import make_endpoint, noted
 from tracking import receipts, replies
 from tracking.models import TrackingEvent
-from tracking.outbound import deliveries
+from tracking.outbound import deliveries, payloads
 from tracking.outbound.models import OutboundEvent, WebhookDelivery, WebhookEndpoint
 from tracking.webhooks.base import Inbound, Receipt
 
@@ -257,3 +259,70 @@ def test_two_couriers_that_spread_at_once_make_each_delivery_once(
 
     assert sum(world.at_once(spread, spread, spread)) == 60
     assert WebhookDelivery.objects.count() == 60
+
+
+def test_an_order_is_noted_once_and_told_with_the_texts_that_it_is_credited_to(
+    brand: Brand, endpoint: WebhookEndpoint
+) -> None:
+    person = world.make_people(brand, 1)[0]
+    text = shop.text_to(person, shop.campaign_of(brand), sent=shop.NOON, delivered=shop.NOON)
+    OutboundEvent.objects.all().delete()
+
+    for _ in range(2):
+        shop.record(shop.order(brand, at=shop.NOON + shop.HOUR, amount="30", phone=person.phone))
+    shop.settle()
+    assert noted() == ["purchase.recorded"]
+    event = OutboundEvent.objects.get()
+    assert deliveries.spread() == 0  # it is not known yet whom to credit
+    OutboundEvent.objects.update(recorded_at=clock.now() - dt.timedelta(seconds=11))
+
+    assert deliveries.spread() == 1
+    assert "1001" not in json.dumps(event.facts)
+    told = json.loads(payloads.build([event.pk])[event.pk].body)["data"]
+    assert (told["subscriber"], told["phone"], told["orderId"]) == (person.pk, person.phone, "1001")
+    assert (told["amount"], told["currency"], told["matchedBy"]) == ("30.00", "USD", "phone")
+    assert told["credited"] == [
+        {
+            "text": str(text.pk),
+            "campaign": text.campaign_id,
+            "message": text.message_id,
+            "touch": "delivery",
+            "amount": "30.00",
+        }
+    ]
+
+
+def test_a_refund_is_noted_with_its_order(brand: Brand, endpoint: WebhookEndpoint) -> None:
+    shop.record(shop.order(brand, amount="30"), shop.refund(brand, amount="10"))
+    shop.record(shop.refund(brand, amount="10"))
+
+    assert noted() == ["purchase.recorded", "refund.recorded"]
+    event = OutboundEvent.objects.get(type="refund.recorded")
+    told = json.loads(payloads.build([event.pk])[event.pk].body)["data"]
+    assert (told["amount"], told["refunded"], told["orderId"], told["refundId"]) == (
+        "10.00", "10.00", "1001", "R1",
+    )  # fmt: skip
+    assert (told["subscriber"], told["phone"], told["credited"]) == (None, None, [])
+
+
+def test_an_order_of_an_erased_person_tells_neither_number_nor_order_id(
+    brand: Brand, endpoint: WebhookEndpoint
+) -> None:
+    person = world.make_people(brand, 1)[0]
+    shop.record(shop.order(brand, amount="30", phone=person.phone))
+    event = OutboundEvent.objects.get(type="purchase.recorded")
+
+    erasure.erase(brand.workspace, person.phone, actor="a test", reason="asked")
+
+    told = json.loads(payloads.build([event.pk])[event.pk].body)["data"]
+    assert (told["phone"], told["orderId"], told["amount"]) == (None, None, "30.00")
+
+
+def test_orders_are_told_to_their_brand_alone(brand: Brand) -> None:
+    sister = world.make_brand("sister", workspace=brand.workspace)
+    make_endpoint(brand.workspace, URL, brand=sister)
+    make_endpoint(world.make_brand("stranger").workspace, URL)
+
+    shop.record(shop.order(brand), shop.refund(brand, amount="10"))
+
+    assert noted() == []
