@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from sending import arrays, credits, statements
 from sending.gateways.base import Fate, Outcome
@@ -73,12 +73,18 @@ def plan(texts: Sequence[NewText]) -> int:
     """
     if not texts:
         return 0
-    with connection.cursor() as cursor:
-        cursor.execute(statements.PLAN, {**_columns(texts), "count": len(texts)})
-        count, few = cursor.fetchone()
-    new = None if few is None else set(few)
-    credits.reserve(texts if new is None else [text for text in texts if text.id in new])
-    return count
+    columns = _columns(texts)
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(statements.PLAN, columns)
+        new = texts
+    except IntegrityError:
+        with connection.cursor() as cursor:
+            cursor.execute(statements.PLAN_REST, columns)
+            added = {row[0] for row in cursor.fetchall()}
+        new = [text for text in texts if text.id in added]
+    credits.reserve(new)
+    return len(new)
 
 
 def _columns(texts: Sequence[NewText]) -> dict[str, object]:
