@@ -9,7 +9,10 @@ from functools import lru_cache
 from typing import TextIO
 
 from liquid import BoundTemplate, Environment, Node, RenderContext, StrictUndefined
-from liquid.builtin.expressions.primitive import IntegerLiteral, RangeLiteral
+from liquid.builtin.content import ContentNode
+from liquid.builtin.expressions.filtered import FilteredExpression
+from liquid.builtin.expressions.path import Path
+from liquid.builtin.expressions.primitive import IntegerLiteral, RangeLiteral, StringLiteral
 from liquid.builtin.output import Output, OutputNode
 from liquid.exceptions import LiquidError
 from liquid.expression import Expression
@@ -214,6 +217,9 @@ def render(source: str, fields: Mapping[str, str]) -> str:
     """The body for one person. `fields`: FIELDS. Raises BadContent; never answers an empty body,
     nor one in which a field is silently missing (NoFallback)."""
     known = {name: value.strip() for name, value in fields.items()}
+    plain = _filled(source, known)
+    if plain is not None:
+        return plain
     try:
         body = compiled(source).render(**known).strip()
     except _WroteNothing as error:
@@ -236,6 +242,62 @@ def render(source: str, fields: Mapping[str, str]) -> str:
     if len(body) > LONGEST_BODY:
         raise BadContent(f"The message is longer than {LONGEST_BODY} characters for this person.")
     return body
+
+
+def _filled(source: str, known: Mapping[str, str]) -> str | None:
+    """The body of a message that only names fields; None where Liquid must say it, or what is wrong.
+
+    As Liquid would write it, in a twentieth of the time: most messages do nothing else.
+    """
+    pieces = _pieces(source)
+    if pieces is None:
+        return None
+    written = []
+    for name, fallback in pieces:
+        word = (known.get(name, "") or fallback) if name else fallback
+        if not word:
+            return None
+        written.append(word)
+    body = "".join(written).strip()
+    fits = len(body) <= LONGEST_BODY and "\x00" not in body and "\r" not in body
+    if not fits or not any(char.isprintable() and not char.isspace() for char in body):
+        return None
+    # Liquid limits what it writes in bytes, and half of a surrogate pair has none.
+    return body if body.isascii() or body.encode(errors="ignore").decode() == body else None
+
+
+@lru_cache(maxsize=1024)
+def _pieces(source: str) -> tuple[tuple[str, str], ...] | None:
+    """A message as fields with their fallbacks and, where the field is '', words between them.
+
+    None where it does something else. Raises BadContent.
+    """
+    found = []
+    for node in compiled(source).nodes:
+        if isinstance(node, ContentNode):
+            piece = None if node.text.endswith("\r") else ("", node.text.replace("\r\n", "\n"))
+        else:
+            piece = _field(node)
+        if piece is None:
+            return None
+        found.append(piece)
+    return tuple(found)
+
+
+def _field(node: Node) -> tuple[str, str] | None:
+    """`{{ name }}` or `{{ name | default: "words" }}`: the name and the words."""
+    expression = node.expression if isinstance(node, OutputNode) else None
+    if type(expression) is not FilteredExpression or not isinstance(expression.left, Path):
+        return None
+    path, filters = expression.left.path, expression.filters or []
+    if len(path) != 1 or not isinstance(path[0], str) or len(filters) > 1:
+        return None
+    if not filters:
+        return path[0], ""
+    values = [argument.value for argument in filters[0].args]
+    if filters[0].name != "default" or len(values) != 1:
+        return None
+    return (path[0], values[0].value) if isinstance(values[0], StringLiteral) else None
 
 
 @lru_cache(maxsize=1024)

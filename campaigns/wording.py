@@ -79,18 +79,39 @@ def _link_prefix(own: BrandPolicy) -> str:
 
 def write(source: str, fields: Mapping[str, str], style: Style) -> Written:
     """The body for one person. `fields`: content.FIELDS. Raises BadContent; TooLong among others."""
-    values = tuple(fields[name] for name in content.names_used(source))
-    return _written(source, values, style, fields["brand"] if style.add_brand_name else "")
+    return hand(source, style).write(fields)
+
+
+@lru_cache(maxsize=1024)
+def hand(source: str, style: Style) -> Hand:
+    """Who writes a message in a style. Raises BadContent."""
+    names = content.names_used(source)
+    return Hand(source, style, (*names, "brand") if style.add_brand_name else names)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hand:
+    """A message in a brand's style. Compared by identity, so that remembering is cheap."""
+
+    source: str
+    style: Style
+    names: tuple[str, ...]  # of the fields that its words depend on
+
+    def write(self, fields: Mapping[str, str]) -> Written:
+        """The body for one person. `fields`: content.FIELDS. Raises BadContent; TooLong among others."""
+        return _written(self, tuple(map(fields.__getitem__, self.names)))
 
 
 @lru_cache(maxsize=50_000)
-def _written(source: str, values: tuple[str, ...], style: Style, brand: str) -> Written:
-    body = content.render(source, dict(zip(content.names_used(source), values, strict=True)))
-    parts, urls = links.cut(body, links.tracked(source) if style.link_prefix else ())
+def _written(of: Hand, values: tuple[str, ...]) -> Written:
+    style = of.style
+    fields = dict(zip(of.names, values, strict=True))
+    body = content.render(of.source, fields)
+    parts, urls = links.cut(body, links.tracked(of.source) if style.link_prefix else ())
     if style.replace_look_alikes:
         parts = look_alikes.replace_in(parts)
-    if brand and not mentions(body, brand):
-        parts[0] = f"{brand}: {parts[0]}"
+    if style.add_brand_name and fields["brand"] and not mentions(body, fields["brand"]):
+        parts[0] = f"{fields['brand']}: {parts[0]}"
     if style.opt_out_line and not says_how_to_opt_out(body):
         parts[-1] = f"{parts[-1]}\n{style.opt_out_line}"
     sample = links.fill(parts, [style.link_prefix + "x" * links.CODE_LENGTH] * len(urls))

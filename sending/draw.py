@@ -56,6 +56,15 @@ class Pool:
         return cls(campaign, messages, rules)
 
 
+class _Slip(NamedTuple):
+    """A message in the hat. Its foreign key is read once: Django looks it up anew each time."""
+
+    message_id: int
+    campaign_id: int
+    message: Message
+    campaign: Campaign
+
+
 class Draw:
     """The draws of one tick for a chunk of people, gathered by campaign."""
 
@@ -76,7 +85,7 @@ class Draw:
         self.messages = [message for pool in pools for message in pool.messages]
         self.writer = writing(own, self.messages)
         self.drawn: dict[int, list[tuple[int, Message, Decision]]] = defaultdict(list)
-        self._hats: dict[tuple[str, int | None], Sequence[Message]] = {}
+        self._hats: dict[tuple[str, int | None], Sequence[_Slip]] = {}
 
     def decide(self, turn: Turn, person: Person) -> tuple[Moved, dict[int, Decision]]:
         """Draw a message for a turn, or move the turn to when there may be one.
@@ -84,25 +93,25 @@ class Draw:
         Answers what was decided on the way as well, by campaign.
         """
         decisions: dict[int, Decision] = {}
-        for message in self._shuffled(turn, person.language):
-            campaign_id = message.campaign_id
-            if variants.is_held_out(self.pools[campaign_id].campaign, turn.subscriber_id):
+        subscriber_id, number = turn[:2]
+        for message_id, campaign_id, message, campaign in self._shuffled(turn, person.language):
+            if campaign.holdout and variants.is_held_out(campaign, subscriber_id):
                 continue
             decision = decisions.get(campaign_id)
             if decision is None:
                 decision = decisions[campaign_id] = self.judges[campaign_id].decide(person)
             if decision.action is Action.SEND:
-                self.drawn[campaign_id].append((turn.subscriber_id, message, decision))
-                return Moved(turn.subscriber_id, turn.turn, self.next, message.id), decisions
+                self.drawn[campaign_id].append((subscriber_id, message, decision))
+                return Moved(subscriber_id, number, self.next, message_id), decisions
         again = [
             decision.until - self.brand.clock_shift
             for decision in decisions.values()
             if decision.until
         ]
         next_at = min(again, default=self.now + LOOK_AGAIN)
-        return Moved(turn.subscriber_id, turn.turn, next_at, None), decisions
+        return Moved(subscriber_id, number, next_at, None), decisions
 
-    def _shuffled(self, turn: Turn, language: str) -> Iterator[Message]:
+    def _shuffled(self, turn: Turn, language: str) -> Iterator[_Slip]:
         """The pools' messages in this turn's order, those that the person can read. The last one that
         was sent is not among them, even where it is the only one: nobody gets the same text twice in
         a row.
@@ -113,17 +122,20 @@ class Draw:
         hat = self._hat(language, turn.last_message_id)
         named = b"%d:%d" % (turn.subscriber_id, turn.turn)
         order = int.from_bytes(hashlib.blake2b(named, digest_size=64).digest(), "big")
-        left: list[Message] = []
+        left: list[_Slip] = []
         for count in range(len(hat), 0, -1):
             order, place = divmod(order, count)
             yield left[place] if left else hat[place]
             left = left or list(hat)
             left[place] = left[count - 1]
 
-    def _hat(self, language: str, last_message_id: int | None) -> Sequence[Message]:
+    def _hat(self, language: str, last_message_id: int | None) -> Sequence[_Slip]:
         """What is drawn from, once for all who read this language and had that message last."""
         kind = language, last_message_id
         if kind not in self._hats:
-            readable = self.writer.readable(language)
-            self._hats[kind] = [one for one in readable if one.pk != last_message_id]
+            self._hats[kind] = [
+                _Slip(one.pk, one.campaign_id, one, self.pools[one.campaign_id].campaign)
+                for one in self.writer.readable(language)
+                if one.pk != last_message_id
+            ]
         return self._hats[kind]

@@ -7,6 +7,7 @@ from uuid import UUID
 from campaigns import destinations, languages, wording
 from campaigns.destinations import Destinations
 from campaigns.models import BrandPolicy, Message
+from campaigns.wording import Hand, Written
 from sending import short_links
 from sending.short_links import NewLink
 
@@ -23,6 +24,7 @@ class Writer:
         for message in messages:
             self._campaigns[message.campaign_id].append(message)
         self._styles = {message.pk: wording.style_of(own, message) for message in messages}
+        self._hands: dict[int, Hand] = {}
         self._links = self._destinations(messages) if own.shorten_links else {}
         self._new: list[NewLink] = []
         self._readable: dict[str, Sequence[Message]] = {}
@@ -43,7 +45,7 @@ class Writer:
 
     def write(self, message: Message, fields: Mapping[str, str], text_id: UUID) -> tuple[str, int]:
         """The body of a text and its segments. Raises content.BadContent."""
-        written = wording.write(message.body, fields, self._styles[message.pk])
+        written = self._write(message, fields)
         if not written.urls:
             return written.parts[0], written.size.segments
         codes = []
@@ -52,6 +54,13 @@ class Writer:
             codes.append(short_links.code_of(text_id, link))
             self._new.append(NewLink(codes[-1], text_id, link))
         return written.body(codes), written.size.segments
+
+    def _write(self, message: Message, fields: Mapping[str, str]) -> Written:
+        found = self._hands.get(message.id)
+        if found is None:
+            found = wording.hand(message.body, self._styles[message.id])
+            self._hands[message.id] = found
+        return found.write(fields)
 
     def keep(self) -> None:
         """Write the short links down: one statement, in the transaction of the texts."""
@@ -67,5 +76,5 @@ class Sketch(Writer):
 
     def write(self, message: Message, fields: Mapping[str, str], text_id: UUID) -> tuple[str, int]:
         """A body as long as the person's own would be, and its segments."""
-        written = wording.write(message.body, fields, self._styles[message.pk])
+        written = self._write(message, fields)
         return written.sample(), written.size.segments

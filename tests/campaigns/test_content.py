@@ -370,3 +370,28 @@ def test_whatever_is_written_a_body_that_can_be_sent_comes_out_or_a_sentence(
     assert len(body) <= LIMIT
     assert "\x00" not in body
     assert measure(body).segments >= 1
+
+
+OUTPUTS = st.sampled_from(
+    [
+        *("Hi ", "{{ name }}", "{{ first_name }}", "{{name|default:'x'}}", "\n", EMOJI, " "),
+        *("{{ name | default: '' }}", "{{ name | default: brand }}", "{{ nil }}", "{{- name -}}"),
+        *("{{ name | default: 'x', allow_false: true }}", "{{ name | upcase }}", "{{ 'a' }}"),
+        *("{{ name | default: 'x' | upcase }}", "{{ name['first'] }}", "{{ i }}", "{{ name }"),
+    ]
+)
+
+
+@given(
+    st.lists(OUTPUTS | st.text(max_size=3), max_size=8).map("".join),
+    st.text(st.characters(), max_size=9) | st.sampled_from(["", " ", "x" * 900, "\ud83d", "\x00"]),
+)
+def test_fields_and_fallbacks_are_written_as_liquid_writes_them(source: str, name: str) -> None:
+    def told(source: str) -> str:
+        try:
+            return content.render(source, dict.fromkeys(content.FIELDS, name))
+        except BadContent as refused:
+            return f"refused: {refused}"
+
+    # A tag is nothing that may be filled in without Liquid.
+    assert told(source) == told("{% comment %}{% endcomment %}" + source)
