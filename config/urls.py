@@ -11,6 +11,7 @@ urlpatterns = [
     path("api/", include("subscribers.api_bulk")),
     path("api/", include("subscribers.api_people")),
     path("api/", include("subscribers.api_consent")),
+    path("api/", include("subscribers.api_lists")),
     path("api/", include("subscribers.api_segments")),
     path("api/", include("campaigns.api")),
     path("api/", include("campaigns.api_drafts")),

@@ -17,7 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from campaigns.models import Campaign, Message
 from sending.models import SentLog
 from subscribers.models import ApiKey, Brand, Subscriber
-from subscribers.segment_models import Segment
+from subscribers.segment_models import ManualList, Segment
 from tests import admin_rows
 from tests.subscribers.conftest import api_key, make_key
 from tracking.models import Reply
@@ -29,6 +29,7 @@ IDS: dict[str, tuple[type[models.Model], str]] = {
     "campaign_id": (Campaign, "pk"),
     "message_id": (Message, "pk"),
     "segment_id": (Segment, "pk"),
+    "list_id": (ManualList, "pk"),
     "text_id": (SentLog, "pk"),
     "who": (Subscriber, "pk"),
     "slug": (Brand, "slug"),
@@ -39,6 +40,9 @@ IDS: dict[str, tuple[type[models.Model], str]] = {
 # A body that would be accepted, were the row one's own. Others need none.
 BODIES: dict[str, Any] = {
     "webhook-replay": {"since": "2020-01-01T00:00:00Z", "state": "ended"},
+    "list": {"name": "Other"},
+    "list-members": {"phones": ["+12125551009"]},
+    "list-members-remove": {"phones": ["+12125551009"]},
     "reply-answer": {"body": "Hello"},
     "campaign-test": {"numbers": ["+12125551009"]},
     "campaign-schedule": {"startsAt": "2999-01-01T00:00:00Z"},
