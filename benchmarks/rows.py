@@ -16,6 +16,7 @@ from typing import Any
 from django.db import connection
 
 from benchmarks import (
+    bulk_upsert,
     forecasts,
     planning,
     provider,
@@ -77,6 +78,14 @@ ROWS: dict[str, Row] = {
     "redirects": Row(
         lambda: redirects.followed(rate=1500, seconds=_number("SECONDS", 20)),
         {"redirects_per_second": (1485, 1499), "p95_ms": (20, 10)},
+    ),
+    "bulk_upsert": Row(
+        lambda: bulk_upsert.loaded(_number("PEOPLE", 200_000)),
+        {
+            f"{body}_{step}_per_second": (20_000, 30_000)
+            for body in ("json", "stream")
+            for step in ("new", "changed")
+        },
     ),
     "queue": Row(queue_table.compare),
     "segment_count": Row(segments.segment_count, {"seconds": (1, 0.5)}),

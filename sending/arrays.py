@@ -1,27 +1,5 @@
-"""Arrays for PostgreSQL, written as its literals: a batch passes two dozen of them.
+"""Arrays for PostgreSQL, as they are written below."""
 
-Of 500 ids: psycopg's element by element 0.69 ms, this 0.12 ms.
-"""
+from subscribers.arrays import ids, literal, words
 
-from collections.abc import Iterable
-from uuid import UUID
-
-
-def ids(values: Iterable[UUID]) -> str:
-    """`{...}` for `%s::uuid[]`."""
-    return "{" + ",".join([f"{value.int:032x}" for value in values]) + "}"
-
-
-def literal(values: Iterable[object]) -> str:
-    """`{1,2,NULL}` for `%s::bigint[]` and the like: numbers, instants, states, phone numbers.
-
-    Only for values whose text is not empty and has no comma, brace, quote or backslash; free text
-    is for `words`.
-    """
-    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
-
-
-def words(values: Iterable[str]) -> str:
-    """`{"...","..."}` for `%s::text[]`: any text without NUL, the empty one included."""
-    escaped = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
-    return '{"' + '","'.join(escaped) + '"}' if escaped else "{}"
+__all__ = ["ids", "literal", "words"]

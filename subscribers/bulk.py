@@ -1,7 +1,7 @@
 """Many subscribers at once: each row created or changed as `POST /api/subscribers` would, or refused.
 
-A batch is one transaction with a fixed number of statements for the people and their opt-ins;
-opt-outs, which are few, go one by one through `consent`.
+A batch is one transaction with a fixed number of statements, for each brand that somebody joins or
+leaves too.
 """
 
 import datetime as dt
@@ -14,8 +14,8 @@ from typing import Any
 from django.db import connection, transaction
 from rest_framework.exceptions import ValidationError
 
-from subscribers import bulk_rows, clock, consent, phones, upsert
-from subscribers.consent import OptIn
+from subscribers import arrays, bulk_rows, clock, consent, phones, upsert
+from subscribers.consent import OptIn, OptOut
 from subscribers.models import Brand, ConsentSource, Subscriber, Workspace
 from subscribers.secrets import phone_hash
 from subscribers.timezones import UnknownTimeZone
@@ -50,7 +50,7 @@ class _Row:
     hash: bytes
     given: dict[str, Any]
     optout: bool
-    wishes: dict[Brand, bool]
+    wishes: dict[str, bool]  # by `subscribe_<slug>`
     answer: RowAnswer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ def _read(index: int, given: Any, caller: Caller) -> _Row | RowAnswer:
     return _Row(index, phone, hashed, fields, status == Subscriber.Status.OPTOUT, wishes)
 
 
-def _wishes(given: dict[str, Any], caller: Caller) -> dict[Brand, bool]:
+def _wishes(given: dict[str, Any], caller: Caller) -> dict[str, bool]:
     wishes = {}
     for name, value in given.items():
         if not name.startswith("subscribe_"):
@@ -111,7 +111,7 @@ def _wishes(given: dict[str, Any], caller: Caller) -> dict[Brand, bool]:
             )
         if not isinstance(value, bool):
             raise ValidationError({name: ["Send true or false."]})
-        wishes[caller.brands[name]] = value
+        wishes[name] = value
     return wishes
 
 
@@ -135,7 +135,7 @@ def _store(rows: list[_Row], caller: Caller) -> None:
 
 def _known(workspace: Workspace, numbers: list[str]) -> dict[str, dict[str, Any]]:
     with connection.cursor() as cursor:
-        cursor.execute(_KNOWN, [workspace.pk, numbers])
+        cursor.execute(_KNOWN, [workspace.pk, arrays.literal(numbers)])
         names = ["id", "phone", *COLUMNS]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     return {row.pop("phone"): row for row in rows}
@@ -149,10 +149,10 @@ def _change(pairs: Sequence[tuple[_Row, dict[str, Any]]], now: dt.datetime) -> N
         wanted = known | row.given
         wanted |= upsert.derived(row.phone, wanted)
         if wanted != known:
-            changed.append(wanted | {"updated_at": now})
+            changed.append(wanted)
     if changed:
         with connection.cursor() as cursor:
-            cursor.execute(_CHANGE, [json.dumps(changed, default=str)])
+            cursor.execute(_CHANGE, _arrays(changed, {"id": "bigint"}) | {"now": now})
 
 
 def _create(rows: Sequence[_Row], workspace: Workspace) -> dict[str, int]:
@@ -164,61 +164,94 @@ def _create(rows: Sequence[_Row], workspace: Workspace) -> dict[str, int]:
         new.append(
             fields
             | upsert.derived(row.phone, fields)
-            | {"phone": row.phone.e164, "phone_hash": "\\x" + row.hash.hex()}
+            | {"phone": row.phone.e164, "phone_hash": f"\\x{row.hash.hex()}"}
         )
     with connection.cursor() as cursor:
-        cursor.execute(_CREATE, [json.dumps(new, default=str), workspace.pk])
+        values = _arrays(new, {"phone": "text", "phone_hash": "text"})
+        cursor.execute(_CREATE, values | {"workspace": workspace.pk})
         return dict(cursor.fetchall())
 
 
+def _arrays(rows: Sequence[dict[str, Any]], more: dict[str, str]) -> dict[str, str]:
+    """The rows' columns, and `more` with their types, as the statements unnest them."""
+    types = {name: kind for name, (kind, _) in COLUMNS.items()} | more
+    told = {}
+    for name, kind in types.items():
+        values = [row.get(name) for row in rows]
+        if kind == "jsonb":
+            values = [json.dumps(value) for value in values]
+        elif kind == "text[]":  # unnesting takes arrays of arrays apart
+            values = [arrays.literal(value) for value in values]
+        quoted = kind in ("jsonb", "text", "text[]")
+        told[name] = arrays.words(values) if quoted else arrays.literal(values)
+    return told
+
+
 def _consent(rows: Sequence[_Row], caller: Caller, now: dt.datetime) -> None:
-    for row in rows:
-        if row.optout:
-            for brand in caller.brands.values() if caller.bound else [None]:
-                _leave(row, brand, caller, now, "status OPTOUT through the API")
-    joining: dict[Brand, list[_Row]] = {}
-    for row in rows:
-        for brand, wanted in row.wishes.items():
-            if wanted:
-                joining.setdefault(brand, []).append(row)
-            elif _is_subscribed(row, brand):
-                _leave(row, brand, caller, now, "unsubscribed through the API")
-    for brand, joined in joining.items():
-        may = _may_join(brand, [row.answer.id for row in joined])
-        opt_ins = [
-            OptIn(row.answer.id, row.hash, now, _evidence(row, caller))
-            for row in joined
-            if row.answer.id in may
-        ]
-        consent.opt_in_many(brand, opt_ins, source=ConsentSource.API)
+    """Opt-outs first: a row that says both opts in to nothing."""
+    left = [row for row in rows if row.optout]
+    for brand in caller.brands.values() if caller.bound else [None]:
+        _leave(left, brand, caller, now, "status OPTOUT through the API")
+    for name, brand in caller.brands.items():
+        leaving = [row for row in rows if row.wishes.get(name) is False]
+        known = _subscribed(brand, leaving)
+        leaving = [row for row in leaving if row.answer.id in known]
+        _leave(leaving, brand, caller, now, "unsubscribed through the API")
+    for name, brand in caller.brands.items():
+        _join(brand, [row for row in rows if row.wishes.get(name)], caller, now)
 
 
-def _leave(row: _Row, brand: Brand | None, caller: Caller, now: dt.datetime, reason: str) -> None:
-    consent.opt_out(
-        caller.workspace,
-        row.phone.e164,
-        brand=brand,
-        at=now,
-        source=ConsentSource.API,
-        reason=reason,
-        evidence=_evidence(row, caller),
+def _leave(
+    rows: Sequence[_Row], brand: Brand | None, caller: Caller, now: dt.datetime, reason: str
+) -> None:
+    evidence = _Evidence(caller)
+    opt_outs = [OptOut(row.phone.e164, evidence.of(row)) for row in rows]
+    consent.opt_out_many(
+        caller.workspace, opt_outs, brand=brand, at=now, source=ConsentSource.API, reason=reason
     )
 
 
-def _is_subscribed(row: _Row, brand: Brand) -> bool:
+def _subscribed(brand: Brand, rows: Sequence[_Row]) -> set[int]:
     """Who never asked for a brand does not leave it: that would bar a later opt-in."""
-    return brand.subscriptions.filter(subscriber_id=row.answer.id).exists()
+    if not rows:
+        return set()
+    ids = [row.answer.id for row in rows]
+    found = brand.subscriptions.filter(subscriber__in=ids)
+    return set(found.values_list("subscriber_id", flat=True))
+
+
+def _join(brand: Brand, rows: Sequence[_Row], caller: Caller, now: dt.datetime) -> None:
+    if not rows:
+        return
+    may = _may_join(brand, [row.answer.id for row in rows])
+    evidence = _Evidence(caller)
+    opt_ins = [
+        OptIn(row.answer.id, row.hash, now, evidence.of(row))
+        for row in rows
+        if row.answer.id in may
+    ]
+    consent.opt_in_many(brand, opt_ins, source=ConsentSource.API)
 
 
 def _may_join(brand: Brand, ids: Sequence[int | None]) -> set[int]:
     """Who is neither subscribed already, nor opted out, nor suppressed."""
     with connection.cursor() as cursor:
-        cursor.execute(_MAY_JOIN, {"brand": brand.pk, "ids": list(ids)})
+        cursor.execute(_MAY_JOIN, {"brand": brand.pk, "ids": arrays.literal(ids)})
         return {row[0] for row in cursor.fetchall()}
 
 
-def _evidence(row: _Row, caller: Caller) -> dict[str, Any]:
-    return caller.evidence | {"form_title": row.given.get("form_title", "")}
+class _Evidence(dict[str, dict[str, Any]]):
+    """What is kept with a row's consent, by the row's form: one for all rows of the form."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._common = caller.evidence
+
+    def __missing__(self, form_title: str) -> dict[str, Any]:
+        self[form_title] = self._common | {"form_title": form_title}
+        return self[form_title]
+
+    def of(self, row: _Row) -> dict[str, Any]:
+        return self[row.given.get("form_title", "")]
 
 
 # Every column that a row may set, with its type in SQL and the value of a new person.
@@ -237,31 +270,42 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "zones": ("text[]", "'{}'"),
     "jurisdictions": ("text[]", "'{}'"),
 }
-_TYPED = ", ".join(f"{name} {kind}" for name, (kind, _) in COLUMNS.items())
 _NAMES = ", ".join(COLUMNS)
+_NESTED = ("text[]",)  # given as text
+
+
+def _given(*more: tuple[str, str]) -> str:
+    """FROM's part that unnests `_arrays`."""
+    columns = [*more, *((name, kind) for name, (kind, _) in COLUMNS.items())]
+    typed = [(name, "text" if kind in _NESTED else kind) for name, kind in columns]
+    values = ", ".join(f"%({name})s::{kind}[]" for name, kind in typed)
+    return f"unnest({values}) AS given({', '.join(name for name, _ in typed)})"
+
+
+def _value(name: str) -> str:
+    kind = COLUMNS[name][0]
+    return f"given.{name}::{kind}" if kind in _NESTED else f"given.{name}"
+
 
 # In the order of everybody who locks people.
 _KNOWN = f"""
     SELECT id, phone, {_NAMES} FROM subscribers_subscriber
-    WHERE workspace_id = %s AND phone = ANY(%s) ORDER BY id FOR NO KEY UPDATE"""
+    WHERE workspace_id = %s AND phone = ANY(%s::text[]) ORDER BY id FOR NO KEY UPDATE"""
 _CHANGE = f"""
     UPDATE subscribers_subscriber AS known
-    SET {", ".join(f"{name} = given.{name}" for name in COLUMNS)}, updated_at = given.updated_at
-    FROM json_to_recordset(%s::json) AS given(id bigint, updated_at timestamptz, {_TYPED})
+    SET {", ".join(f"{name} = {_value(name)}" for name in COLUMNS)}, updated_at = %(now)s
+    FROM {_given(("id", "bigint"))}
     WHERE known.id = given.id"""
 _CREATE = f"""
-    WITH given AS MATERIALIZED (
-        SELECT * FROM json_to_recordset(%s::json)
-            AS given(phone text, phone_hash bytea, {_TYPED}))
     INSERT INTO subscribers_subscriber (workspace_id, phone, phone_hash, {_NAMES})
-    SELECT %s, phone, phone_hash,
-        {", ".join(f"coalesce({name}, {new})" for name, (_, new) in COLUMNS.items())}
-    FROM given ORDER BY phone
+    SELECT %(workspace)s, phone, phone_hash::bytea,
+        {", ".join(f"coalesce({_value(name)}, {new})" for name, (_, new) in COLUMNS.items())}
+    FROM {_given(("phone", "text"), ("phone_hash", "text"))} ORDER BY phone
     ON CONFLICT (workspace_id, phone) DO NOTHING
     RETURNING phone, id"""
 _MAY_JOIN = """
     SELECT person.id FROM subscribers_subscriber AS person
-    WHERE person.id = ANY(%(ids)s)
+    WHERE person.id = ANY(%(ids)s::bigint[])
       AND NOT EXISTS (SELECT FROM subscribers_subscription AS subscription
           WHERE subscription.subscriber_id = person.id AND subscription.brand_id = %(brand)s
             AND subscription.status IN ('opted_in', 'opted_out'))

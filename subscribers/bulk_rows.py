@@ -21,6 +21,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d
 _MOST = 2**31 - 1
 _LARGEST = Decimal(10) ** 12
 _CENT = Decimal("0.01")
+_FLAT = (str, int, bool, type(None))
 
 
 class NotUsual(Exception):
@@ -35,7 +36,8 @@ def read(row: Any) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise ValidationError("Each row is one JSON object.")
     try:
-        return {name: parse(row[given]) for given, (name, parse) in _FIELDS.items() if given in row}
+        known = [(_FIELDS[given], value) for given, value in row.items() if given in _FIELDS]
+        return {name: parse(value) for (name, parse), value in known}
     except NotUsual:
         serializer = SubscriberRequest(data=row)
         serializer.is_valid(raise_exception=True)
@@ -106,11 +108,18 @@ def _moment(value: Any) -> dt.datetime | None:
 def _traits(value: Any) -> dict[str, Any]:
     if type(value) is not dict:
         raise NotUsual
+    flat = all(type(inner) in _FLAT for inner in value.values())
+    if flat and "".join([*value, *filter(_is_text, value.values())]).isprintable():
+        return value
     try:
         storable(value)
     except ValidationError:
         raise NotUsual from None
     return value
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str
 
 
 def _not_usual(value: Any) -> Any:

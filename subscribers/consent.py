@@ -13,9 +13,9 @@ from django.db import connection, transaction
 from django.db.models import Value
 from django.db.models.functions import Greatest
 
-from subscribers import consent_rules, double_opt_in
+from subscribers import arrays, consent_rules, double_opt_in
 from subscribers import consent_statements as statements
-from subscribers.consent_statements import OptIn
+from subscribers.consent_statements import OptIn, OptOut
 from subscribers.models import (
     Brand,
     ConsentEvent,
@@ -44,7 +44,7 @@ def lock_people(subscriber_ids: Iterable[int]) -> None:
         cursor.execute(
             "SELECT id FROM subscribers_subscriber WHERE id = ANY(%s::bigint[]) ORDER BY id"
             " FOR NO KEY UPDATE",
-            [sorted(set(subscriber_ids))],
+            [arrays.literal(sorted(set(subscriber_ids)))],
         )
 
 
@@ -58,7 +58,7 @@ def lock_numbers(hashes: Iterable[bytes]) -> None:
         cursor.execute(
             "SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) WITH ORDINALITY"
             " AS given(key, place) ORDER BY place",
-            [keys],
+            [arrays.literal(keys)],
         )
 
 
@@ -145,57 +145,58 @@ def opt_out(
     Works for numbers without a subscriber too. Answers the subscriber, if there is one. Repeating
     it is harmless. `phone` is E.164, `at` an aware datetime.
     """
-    subscriber = (
-        Subscriber.objects.select_for_update(no_key=True)
-        .filter(workspace=workspace, phone=phone)
-        .first()
-    )
-    hashed = phone_hash(workspace.pk, phone)
-    lock_numbers([hashed])
-    ConsentEvent.objects.bulk_create(
-        [
-            ConsentEvent(
-                workspace=workspace,
-                brand=brand,
-                phone_hash=hashed,
-                subscriber=subscriber,
-                kind=ConsentEvent.Kind.OPT_OUT,
-                source=source,
-                occurred_at=at,
-                evidence=evidence or {},
-            )
-        ],
-        ignore_conflicts=True,
-    )
+    rows = [OptOut(phone, evidence or {})]
+    opt_out_many(workspace, rows, brand=brand, at=at, source=source, reason=reason)
+    return Subscriber.objects.filter(workspace=workspace, phone=phone).first()
+
+
+@transaction.atomic
+def opt_out_many(
+    workspace: Workspace,
+    rows: Sequence[OptOut],
+    *,
+    brand: Brand | None,
+    at: dt.datetime,
+    source: str,
+    reason: str,
+) -> None:
+    """`opt_out` of different numbers, in as many statements as for one."""
+    if not rows:
+        return
+    phones = [row.phone for row in rows]
+    people = Subscriber.objects.select_for_update(no_key=True).order_by("pk")
+    known = dict(people.filter(workspace=workspace, phone__in=phones).values_list("phone", "pk"))
+    hashes = {phone: phone_hash(workspace.pk, phone) for phone in phones}
+    lock_numbers(hashes.values())
+    values = {
+        "workspace": workspace.pk,
+        "brand": brand and brand.pk,
+        "source": source,
+        "reason": reason[:200],
+        "at": at,
+        "phones": arrays.literal(phones),
+        "hashes": arrays.hashes(hashes.values()),
+        "ids": arrays.literal(known.get(phone) for phone in phones),
+        "evidence": statements.evidence_of(rows),
+        "liftable": list(LIFTED_BY_NEWER_OPT_IN),
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            statements.UPSERT_SUPPRESSION,
-            {
-                "workspace": workspace.pk,
-                "brand": brand and brand.pk,
-                "hash": hashed,
-                "phone": phone,
-                "source": source,
-                "reason": reason[:200],
-                "at": at,
-                "liftable": list(LIFTED_BY_NEWER_OPT_IN),
-            },
-        )
-    if subscriber:
-        _leave(subscriber, brand, at)
-        double_opt_in.close([subscriber.pk], brand and brand.pk)
-    return subscriber
+        cursor.execute(statements.INSERT_OPT_OUTS, values)
+        cursor.execute(statements.UPSERT_SUPPRESSIONS, values)
+    if known:
+        _leave(sorted(known.values()), brand, at)
+        double_opt_in.close(known.values(), brand and brand.pk)
 
 
-def _leave(subscriber: Subscriber, brand: Brand | None, at: dt.datetime) -> None:
-    subscriptions = Subscription.objects.filter(subscriber=subscriber)
+def _leave(ids: Sequence[int], brand: Brand | None, at: dt.datetime) -> None:
+    subscriptions = Subscription.objects.filter(subscriber__in=ids)
     if brand:
         Subscription.objects.bulk_create(
-            [Subscription(subscriber=subscriber, brand=brand)], ignore_conflicts=True
+            [Subscription(subscriber_id=pk, brand=brand) for pk in ids], ignore_conflicts=True
         )
         subscriptions = subscriptions.filter(brand=brand)
     else:
-        Subscriber.objects.filter(pk=subscriber.pk).update(status=Subscriber.Status.OPTOUT)
+        Subscriber.objects.filter(pk__in=ids).update(status=Subscriber.Status.OPTOUT)
     subscriptions.update(
         status=Subscription.Status.OPTED_OUT,
         opted_out_at=Greatest("opted_out_at", Value(at)),

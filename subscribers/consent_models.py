@@ -73,6 +73,7 @@ class ConsentEvent(models.Model):
         "subscribers.Subscriber",
         on_delete=models.SET_NULL,
         null=True,
+        db_index=False,
         related_name="consent_events",
     )
     kind = models.CharField(max_length=10, choices=Kind)

@@ -102,7 +102,7 @@ _REQUEST = f"""
     INSERT INTO subscribers_optinrequest AS known
         (subscriber_id, brand_id, requested_at, expires_at, times, source, evidence)
     SELECT asked.subscriber_id, %(brand)s, %(now)s, %(expires)s, 1, %(source)s,
-           asked.evidence::jsonb
+           asked.evidence
     FROM ({_MAY_BE_ASKED}) AS asked
     ON CONFLICT (subscriber_id, brand_id) DO UPDATE
     SET requested_at = EXCLUDED.requested_at, expires_at = EXCLUDED.expires_at,

@@ -164,7 +164,9 @@ class Subscriber(models.Model):
         ACTIVE = "ACTIVE", "Active"
         OPTOUT = "OPTOUT", "Opted out"
 
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="subscribers")
+    workspace = models.ForeignKey(  # the unique constraint's index begins with it
+        Workspace, on_delete=models.PROTECT, related_name="subscribers", db_index=False
+    )
     phone = models.CharField(max_length=16, help_text="E.164, e.g. +17325555555.")
     phone_hash = models.BinaryField(max_length=32, editable=False)
     status = models.CharField(
@@ -258,10 +260,13 @@ class Subscription(models.Model):
         OPTED_IN = "opted_in", "Opted in"
         OPTED_OUT = "opted_out", "Opted out"
 
+    # Its own two indexes begin with either of them.
     subscriber = models.ForeignKey(
-        Subscriber, on_delete=models.CASCADE, related_name="subscriptions"
+        Subscriber, on_delete=models.CASCADE, related_name="subscriptions", db_index=False
     )
-    brand = models.ForeignKey(Brand, on_delete=models.PROTECT, related_name="subscriptions")
+    brand = models.ForeignKey(
+        Brand, on_delete=models.PROTECT, related_name="subscriptions", db_index=False
+    )
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     opted_in_at = models.DateTimeField(null=True, blank=True)
     opted_out_at = models.DateTimeField(null=True, blank=True)

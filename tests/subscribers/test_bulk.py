@@ -240,6 +240,59 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(
     assert statements(10, 2) == statements(100, 200)
 
 
+def test_opt_outs_take_as_many_statements_as_one(
+    client: Client, key: str, workspace: Workspace, brand: Brand
+) -> None:
+    people = [{"phone": phone(n), "subscribe_wswd": True} for n in range(300)]
+    post(client, key, *people)
+
+    def statements(first: int, count: int) -> int:
+        leaving = [
+            {"phone": phone(n), "subscribe_wswd": False} for n in range(first, first + count)
+        ]
+        gone = [
+            {"phone": phone(n), "status": "OPTOUT"} for n in range(first + 100, first + 100 + count)
+        ]
+        with CaptureQueriesContext(connection) as queries:
+            post(client, key, *leaving, *gone)
+        return len(queries)
+
+    assert statements(0, 2) == statements(10, 80)
+    assert Subscription.objects.filter(status="opted_out").count() == 2 * 82
+    assert Suppression.objects.filter(brand=brand).count() == 82
+    assert Suppression.objects.filter(brand=None).count() == 82
+    assert ConsentEvent.objects.filter(kind="opt_out", subscriber__isnull=False).count() == 2 * 82
+
+
+def test_ten_thousand_full_rows_fit_into_a_request(client: Client, key: str) -> None:
+    """They are 4 MB; 2 MB is what other requests may have."""
+    rows = [{"phone": "12", "name": "x" * 200, "acq_source": "y" * 150} for _ in range(10_000)]
+
+    assert post(client, key, *rows).json()["refused"] == 10_000
+
+
+@pytest.mark.parametrize("body", [b'{"subscribers": [NaN]}', b"{", b"[" * 100_000, b"\xff"])
+def test_what_is_no_json_is_refused(client: Client, key: str, body: bytes) -> None:
+    answer = client.post(
+        "/api/subscribers/bulk", body, content_type="application/json", headers=api_key(key)
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "parse_error")
+
+
+def test_words_are_stored_as_they_are(client: Client, key: str, brand: Brand) -> None:
+    words = """{"a",NULL} \\ \'x\' %s null"""
+    row = {"phone": phone(1), "firstName": words, "traits": {words: words, "n": None}}
+    row |= {"form_title": words, "subscribe_wswd": True}
+
+    assert post(client, key, row).json()["created"] == 1
+    assert post(client, key, row | {"lastName": words}).json()["updated"] == 1
+
+    person = Subscriber.objects.get()
+    assert (person.first_name, person.last_name, person.traits) == (words, words, row["traits"])
+    assert ConsentEvent.objects.get().evidence["form_title"] == words
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_that_bring_the_same_people_at_once_both_succeed(workspace: Workspace) -> None:
     key = make_key(workspace)
