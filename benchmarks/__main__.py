@@ -1,5 +1,6 @@
 """`make bench` (ROWS="single bulk" RUNS=5): run rows, print their medians and keep the results."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -27,4 +28,5 @@ if __name__ == "__main__":
     call_command("migrate", verbosity=0)
     from benchmarks import rows
 
+    gc.freeze()  # as the ticker does
     sys.exit(rows.run(sys.argv[1:], times=int(os.environ.get("RUNS") or 1)))

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 
 from django.db import connection
 
@@ -11,7 +12,7 @@ from campaigns import lifecycle, policy
 from campaigns.eligibility import decide
 from campaigns.models import Campaign, Message
 from sending import evergreen, facts, planning
-from sending.models import EvergreenTurn, SentLog
+from sending.models import SentLog
 from subscribers import clock
 from subscribers.models import Brand, Subscriber
 
@@ -94,7 +95,52 @@ def decisions(people: int) -> dict[str, float]:
 
 
 def ticks(people: int, messages: int) -> dict[str, float]:
-    """One tick of a pool when everybody is due, then when 1 % are."""
+    """One tick of a pool when everybody is due, when nobody is, and when 1 % are.
+
+    The second one looks for people without a turn, as every half a minute.
+    """
+    brand = _pool_of(people, messages)
+    meter = cpu.Meter(python=[os.getpid()])
+    all_due = _ticked(people)
+    used = meter.read(people)
+    evergreen._admitted_at.clear()  # noqa: SLF001
+    nobody_due = _ticked(0)
+    few = people // 100
+    _make_due(brand, few)
+    meter = cpu.Meter(python=[os.getpid()])
+    some_due = _ticked(few)
+    return {
+        "all_due": all_due,
+        "one_percent_due": some_due,
+        "nobody_due": nobody_due,
+        "people": people,
+        **used,
+        **{f"one_percent_{name}": value for name, value in meter.read(few).items()},
+    }
+
+
+def tick_growth(sizes: Sequence[int]) -> dict[str, float]:
+    """What a thousand due people cost in ever larger brands, and how far apart the dearest and the
+    cheapest are.
+
+    In seconds of processor time of all that take part: those do not depend on what else runs.
+    """
+    told: dict[str, float] = {}
+    for size in sizes:
+        measured = ticks(size, 20)
+        told |= {
+            f"all_due_{size}_cpu_per_1000": measured["cpu_per_10000_texts"] / 10,
+            f"all_due_{size}_seconds": measured["all_due"],
+            f"one_percent_{size}_cpu_per_1000": measured["one_percent_cpu_per_10000_texts"] / 10,
+            f"one_percent_{size}_seconds": measured["one_percent_due"],
+            f"nobody_due_{size}_seconds": measured["nobody_due"],
+        }
+    costs = [told[f"all_due_{size}_cpu_per_1000"] for size in sizes]
+    return {"spread": max(costs) / min(costs) - 1, **told}
+
+
+def _pool_of(people: int, messages: int) -> Brand:
+    """A brand whose one pool has never ticked; everybody is due."""
     world.empty()
     brand = world.brand()
     world.sender(brand, "twilio")
@@ -106,22 +152,31 @@ def ticks(people: int, messages: int) -> dict[str, float]:
     lifecycle.launch(pool, now=clock.now())
     planning.start_due()
     evergreen.admit(brand)
+    _settle()
+    return brand
+
+
+def _make_due(brand: Brand, people: int) -> None:
+    """So many, spread over all of the brand's people."""
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE sending_evergreenturn")
-    meter = cpu.Meter(python=[os.getpid()])
-    all_due = _ticked(people)
-    used = meter.read(people)
-    few = people // 100
-    first = EvergreenTurn.objects.order_by("pk")[:few].values("subscriber_id")
-    EvergreenTurn.objects.filter(subscriber_id__in=first).update(next_at=clock.now())
+        cursor.execute(
+            "UPDATE sending_evergreenturn SET next_at = now() WHERE brand_id = %s"
+            " AND subscriber_id IN (SELECT subscriber_id FROM sending_evergreenturn"
+            "                       WHERE brand_id = %s ORDER BY hashint8(subscriber_id) LIMIT %s)",
+            [brand.pk, brand.pk, people],
+        )
+    _settle()
+
+
+def _settle() -> None:
+    """As autovacuum leaves the tables, some time after so many rows changed."""
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE sending_evergreenturn")
-    return {"all_due": all_due, "one_percent_due": _ticked(few), "people": people, **used}
+        cursor.execute("VACUUM ANALYZE sending_evergreenturn, sending_sentlog, sending_queuedtext")
 
 
 def _ticked(expected: int) -> float:
     began = time.monotonic()
-    done = evergreen.tick_due(budget=120)
+    done = evergreen.tick_due(budget=600)
     seconds = time.monotonic() - began
     if done != expected:
         raise RuntimeError(f"{expected} turns were due, {done} texts planned")

@@ -47,9 +47,9 @@ def _number(name: str, default: int) -> int:
     return int(os.environ.get(name) or default)
 
 
-def _sizes() -> list[int]:
+def _sizes(name: str, default: str) -> list[int]:
     """GROWTH="10000 40000": how many texts the row `growth` sends, one after the other."""
-    return [int(size) for size in (os.environ.get("GROWTH") or "10000 40000 160000 640000").split()]
+    return [int(size) for size in (os.environ.get(name) or default).split()]
 
 
 def _through(gateway: str) -> dict[str, float]:
@@ -66,10 +66,19 @@ ROWS: dict[str, Row] = {
     "tiers": Row(lambda: planning.tiers(500_000), {"first_text_after": (10, 3)}),
     "fairness": Row(sending.fairness, {"last_small_brand_seconds": (10, 5)}),
     "enqueue": Row(lambda: web.enqueue(100_000, calls=60), {"p95_ms": (200, 50)}),
-    "growth": Row(lambda: sending.growth(_sizes()), {"spread": (0.2, 0.1)}),
+    "growth": Row(
+        lambda: sending.growth(_sizes("GROWTH", "10000 40000 160000 640000")),
+        {"spread": (0.2, 0.1)},
+    ),
     "decide": Row(lambda: planning.decisions(100_000), {"seconds": (2, 1)}),
     "tick": Row(
-        lambda: planning.ticks(200_000, 20), {"all_due": (3, 2), "one_percent_due": (0.2, 0.1)}
+        lambda: planning.ticks(_number("TICK_PEOPLE", 200_000), 20),
+        {"all_due": (3, 2), "one_percent_due": (0.2, 0.1)},
+    ),
+    # TICK_GROWTH="50000 200000 1000000" takes some minutes and 3 GB more.
+    "tick_growth": Row(
+        lambda: planning.tick_growth(_sizes("TICK_GROWTH", "50000 200000")),
+        {"spread": (0.2, 0.1)},
     ),
     "receipts": Row(
         lambda: receipts.told(rate=1000, seconds=12),

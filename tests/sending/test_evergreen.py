@@ -4,7 +4,9 @@ import datetime as dt
 import itertools
 from collections import Counter
 
-from django.db import transaction
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from campaigns import lifecycle
 from campaigns.models import BrandPolicy, Campaign, PlatformPolicy
@@ -174,6 +176,89 @@ def test_two_tickers_at_once_plan_nobody_twice(brand: Brand) -> None:
     assert Counter(SentLog.objects.values_list("subscriber_id", flat=True)) == Counter(
         one.pk for one in people
     )
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evergreen, "CHUNK", 7)
+
+
+def everybody_has(texts: int, people: list[Subscriber]) -> None:
+    """Each of them has so many texts, and a turn that says so."""
+    assert Counter(SentLog.objects.values_list("subscriber_id", flat=True)) == dict.fromkeys(
+        (one.pk for one in people), texts
+    )
+    assert set(EvergreenTurn.objects.values_list("turn", flat=True)) == {texts}
+    world.assert_books_balance()
+
+
+def test_more_than_a_chunk_is_planned_once_brand_by_brand(brand: Brand, small_chunks: None) -> None:
+    other = world.make_brand("ta", workspace=brand.workspace)
+    people = world.make_people(brand, 40) + world.make_people(other, 15)
+    pool(brand)
+    pool(brand)
+    pool(other)
+
+    assert [tick(), tick()] == [55, 0]
+    everybody_has(1, people)
+
+
+def test_two_tickers_that_meet_in_every_chunk_plan_nobody_twice(
+    brand: Brand, small_chunks: None
+) -> None:
+    people = world.make_people(brand, 100)
+    pool(brand)
+
+    planned = world.at_once(*[lambda: evergreen.tick_due(budget=60)] * 3)
+
+    assert sum(planned) == 100
+    everybody_has(1, people)
+
+
+def test_a_ticker_that_was_killed_in_the_middle_goes_on_where_it_was(
+    brand: Brand, small_chunks: None
+) -> None:
+    people = world.make_people(brand, 30)
+    pool(brand)
+    evergreen.admit(brand)
+
+    assert evergreen.tick(brand) == (7, 7)
+    world.killed_at_the_end_of(lambda: evergreen.tick(brand))
+
+    assert SentLog.objects.count() == QueuedText.objects.count() == 7
+    assert tick() == 23
+    everybody_has(1, people)
+
+
+def test_what_was_decided_is_not_written_where_a_turn_has_moved_meanwhile(brand: Brand) -> None:
+    people = world.make_people(brand, 5)
+    pool(brand)
+    evergreen.admit(brand)
+    decided = evergreen.prepare(brand)
+    EvergreenTurn.objects.filter(subscriber=people[2]).update(next_at=clock.now() + GAP)
+
+    with pytest.raises(evergreen.Overtaken):
+        evergreen.write(decided)
+
+    assert not SentLog.objects.exists()
+    assert set(EvergreenTurn.objects.values_list("turn", flat=True)) == {0}
+    assert tick() == 4
+
+
+def test_a_tick_asks_as_many_questions_for_a_thousand_as_for_ten(brand: Brand) -> None:
+    world.make_people(brand, 1010)
+    pool(brand)
+    pool(brand, "Darjeeling", "Oolong")
+    tick()
+
+    def statements(due: int) -> int:
+        some = EvergreenTurn.objects.order_by("subscriber_id")[:due].values("subscriber_id")
+        EvergreenTurn.objects.filter(subscriber_id__in=some).update(next_at=clock.now())
+        with CaptureQueriesContext(connection) as asked:
+            assert evergreen.tick(brand)[1] == due
+        return len(asked)
+
+    assert statements(10) == statements(1000) <= 40
 
 
 def test_a_pools_weekly_cap_is_kept(brand: Brand, sender: Sender) -> None:

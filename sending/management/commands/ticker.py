@@ -1,5 +1,6 @@
 """`manage.py ticker`: rings brands that have something due, plans campaigns, reaps lost workers."""
 
+import gc
 import signal
 import time
 from typing import Any
@@ -29,6 +30,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         jobs = [[import_string(path), every, 0.0] for path, every in settings.TICKER_JOBS]
+        gc.freeze()  # what was imported stays: looking through it took a tenth of planning
         while not self.stopping:
             if self._is_single():
                 self._tick(jobs)
