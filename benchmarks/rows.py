@@ -21,6 +21,7 @@ from benchmarks import (
     planning,
     provider,
     queue_table,
+    reads,
     receipts,
     redirects,
     rivals,
@@ -96,6 +97,7 @@ ROWS: dict[str, Row] = {
             for step in ("new", "changed")
         },
     ),
+    "reads": Row(lambda: reads.answered(_number("LOG", 10_000_000)), {"worst_p95_ms": (50, 25)}),
     "queue": Row(queue_table.compare),
     "segment_count": Row(segments.segment_count, {"seconds": (1, 0.5)}),
     "stub": Row(lambda: provider.stub_alone(40_000), {"requests_per_second": (8000, 16_000)}),

@@ -5,6 +5,7 @@ the API must not wait for it. Nothing is sent without Valkey anyway.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import redis
 import structlog
@@ -26,8 +27,6 @@ local left = redis.call('PTTL', KEYS[1])
 if left < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) left = tonumber(ARGV[1]) end
 return {count, left}
 """
-
-_pool: redis.ConnectionPool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,10 @@ def _limit(key: ApiKey, policy: str) -> int:
 
 
 def _valkey() -> redis.Redis:
-    """A connection that gives up soon: a client waits for it."""
-    global _pool  # noqa: PLW0603 - one pool a process
-    if _pool is None:
-        _pool = redis.ConnectionPool.from_url(
-            settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5
-        )
-    return redis.Redis(connection_pool=_pool)
+    return _client(settings.REDIS_URL)
+
+
+@cache
+def _client(url: str) -> redis.Redis:
+    """A client that gives up soon, as somebody waits for it; one for all threads of a process."""
+    return redis.Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=0.5)

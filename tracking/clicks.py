@@ -23,6 +23,7 @@ from django.views.decorators.http import require_safe
 from campaigns import links
 from sending.gateways import words
 from sending.identity import identify, moment_of
+from subscribers import arrays
 from tracking import kept_connection, scanners
 from tracking.scanners import PERSON, Visit
 from tracking.together import Together
@@ -202,7 +203,18 @@ def _keep(rows: Sequence[dict[str, object]], began: Iterable[str]) -> None:
 
 def _write(rows: Sequence[dict[str, object]], began: Sequence[str]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_RECORD, [json.dumps(rows)])
+        cursor.execute(
+            _RECORD,
+            {
+                "ids": arrays.literal(row["id"] for row in rows),
+                "brands": arrays.literal(row["brand_id"] for row in rows),
+                "people": arrays.literal(row["subscriber_id"] for row in rows),
+                "texts": arrays.literal(row["text_id"] for row in rows),
+                "names": arrays.literal(row["name"] for row in rows),
+                "raw": arrays.words([json.dumps(row["raw"]) for row in rows]),
+                "times": arrays.literal(row["received_at"] for row in rows),
+            },
+        )
         if began:
             cursor.execute(_WAS_A_BURST, [scanners.BURST, list(began), PERSON])
 
@@ -231,8 +243,9 @@ _RECORD = """
         INSERT INTO tracking_trackingevent
             (id, brand_id, subscriber_id, text_id, kind, name, raw, received_at)
         SELECT id, brand_id, subscriber_id, text_id, 'click', name, raw, received_at
-        FROM json_to_recordset(%s::json) AS given(id uuid, brand_id bigint, subscriber_id bigint,
-            text_id uuid, name text, raw jsonb, received_at timestamptz)
+        FROM unnest(%(ids)s::uuid[], %(brands)s::bigint[], %(people)s::bigint[], %(texts)s::uuid[],
+                %(names)s::text[], %(raw)s::jsonb[], %(times)s::timestamptz[])
+            AS given(id, brand_id, subscriber_id, text_id, name, raw, received_at)
         ON CONFLICT (id) DO NOTHING
         RETURNING subscriber_id)
     INSERT INTO tracking_touchedperson (subscriber_id)

@@ -137,12 +137,11 @@ def _hidden(*parts: str) -> str:
     return hashlib.blake2b(named, digest_size=12, key=key).hexdigest()
 
 
-@cache
-def _pool(url: str) -> redis.ConnectionPool:
-    return redis.ConnectionPool.from_url(
-        url, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE
-    )
-
-
 def _valkey() -> redis.Redis:
-    return redis.Redis(connection_pool=_pool(settings.REDIS_URL))
+    return _client(settings.REDIS_URL)
+
+
+@cache
+def _client(url: str) -> redis.Redis:
+    """One for all threads: making a client takes longer than asking it."""
+    return redis.Redis.from_url(url, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE)

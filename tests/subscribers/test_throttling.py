@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-import redis
 from django.http import HttpResponse
 from django.test import Client
 
@@ -76,10 +75,9 @@ def test_events_have_a_quota_of_their_own(workspace: Workspace) -> None:
 
 
 def test_nobody_is_refused_while_valkey_is_away(
-    client: Client, workspace: Workspace, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+    client: Client, workspace: Workspace, campaign: Campaign, settings: Any
 ) -> None:
-    nowhere = redis.ConnectionPool.from_url("redis://127.0.0.1:1", socket_connect_timeout=0.5)
-    monkeypatch.setattr(throttling, "_pool", nowhere)
+    settings.REDIS_URL = "redis://127.0.0.1:1"
     key = make_key(workspace, per_minute=1)
 
     answers = [get(client, key, campaign) for _ in range(3)]
