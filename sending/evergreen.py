@@ -64,7 +64,7 @@ def admit(brand: Brand) -> None:
         return
     _admitted_at[brand.pk] = time.monotonic()
     with connection.cursor() as cursor:
-        cursor.execute(_ADMIT, [brand.pk, brand.pk])
+        cursor.execute(_ADMIT, [brand.pk] * 3)
 
 
 def tick(brand: Brand) -> tuple[int, int]:
@@ -268,15 +268,15 @@ _MOVE = """
     WHERE turn.subscriber_id = given.person AND turn.brand_id = %(brand)s
       AND turn.turn = given.turn AND turn.next_at <= %(now)s"""
 
-# Who joined since, in one statement; an opted-out person's turn stays and is passed over.
+# Who joined since, in one statement; an opted-out person's turn stays and is passed over. No join:
+# into an empty table PostgreSQL would loop, and read all that it has added for each that it adds.
 _ADMIT = """
     INSERT INTO sending_evergreenturn (brand_id, subscriber_id, next_at, turn)
-    SELECT %s, subscription.subscriber_id, now(), 0
-    FROM subscribers_subscription AS subscription
-    LEFT JOIN sending_evergreenturn AS turn
-        ON turn.subscriber_id = subscription.subscriber_id AND turn.brand_id = subscription.brand_id
-    WHERE subscription.brand_id = %s AND subscription.status = 'opted_in'
-      AND turn.subscriber_id IS NULL
+    SELECT %s, subscriber_id, now(), 0 FROM (
+        SELECT subscriber_id FROM subscribers_subscription
+        WHERE brand_id = %s AND status = 'opted_in'
+        EXCEPT SELECT subscriber_id FROM sending_evergreenturn WHERE brand_id = %s) AS without
+    ORDER BY subscriber_id
     ON CONFLICT DO NOTHING"""
 
 _NEWCOMERS = """
