@@ -8,7 +8,7 @@ import structlog
 from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import ParseError, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -118,10 +118,7 @@ class SubscriberUpsert(APIView):
 
     @extend_schema(request=SubscriberRequest, responses=SubscriberAnswer)
     def post(self, request: Request) -> Response:
-        try:
-            data = request.data
-        except RecursionError:
-            raise ParseError("The JSON is nested too deeply.") from None
+        data = request.data
         if not isinstance(data, dict):
             raise ValidationError("Send one JSON object.")
         if not data.get("phone"):

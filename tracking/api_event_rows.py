@@ -104,14 +104,19 @@ def take(data: Any, brands: Mapping[str, Brand]) -> dict[str, Any]:
 
     Raises ValidationError for what is no list of 1 to 1,000 events.
     """
+    told = read(data, brands)
+    kept = purchases.record([one for one in told if isinstance(one, Event)], now=clock.now())
+    answers = iter(kept)
+    return _together([one if isinstance(one, Answer) else next(answers) for one in told])
+
+
+def read(data: Any, brands: Mapping[str, Brand]) -> list[Event | Answer]:
+    """Each event of a request, or its refusal. Pure. Raises ValidationError as `take` does."""
     rows = data.get("events", [data]) if isinstance(data, dict) else None
     if not isinstance(rows, list) or not 0 < len(rows) <= purchases.MOST_EVENTS:
         sentence = f"Send one event, or a list of 1 to {purchases.MOST_EVENTS:,} as `events`."
         raise ValidationError({"events": [sentence]})
-    read = [_read(row, brands) for row in rows]
-    kept = purchases.record([one for one in read if isinstance(one, Event)], now=clock.now())
-    answers = iter(kept)
-    return _together([one if isinstance(one, Answer) else next(answers) for one in read])
+    return [_read(row, brands) for row in rows]
 
 
 def _read(row: Any, brands: Mapping[str, Brand]) -> Event | Answer:

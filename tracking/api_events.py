@@ -3,7 +3,7 @@ happened."""
 
 from django.urls import path
 from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework.exceptions import ParseError, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -59,10 +59,7 @@ class Events(APIView):
     )
     def post(self, request: Request) -> Response:
         """Answered event by event: one that cannot be kept is refused, the others are kept."""
-        try:
-            data = request.data
-        except RecursionError:
-            raise ParseError("The JSON is nested too deeply.") from None
+        data = request.data
         brands = {brand.slug: brand for brand in Brand.objects.for_key(request.auth)}
         told = api_event_rows.take(data, brands)
         if "events" not in data and told["refused"]:

@@ -21,6 +21,7 @@ FIELDS = (
     "ShortCode",
 )
 LONGEST_FIELD = 200  # characters: what is longer is no name
+MOST_FIELDS = 500  # elements of one record: what has more is none, and would be kept in memory
 
 
 class ListError(Exception):
@@ -45,16 +46,26 @@ def records(stream: BinaryIO) -> Iterator[dict[str, str]]:
         no_network=True,
         huge_tree=False,
         recover=False,
+        remove_comments=True,
+        remove_pis=True,
     )
-    inside = False
+    inside, depth, fields = False, 0, 0
     try:
         for event, element in events:
             if not inside:
                 _check_root(element)
                 inside = True
-            if event == "end" and element.tag == "Mobile":
-                yield _record(element)
+            if event == "start":
+                depth += 1
+                fields += 1
+                _check_size(fields)
+                continue
+            depth -= 1
+            if depth == 1:
+                if element.tag == "Mobile":
+                    yield _record(element)
                 _forget(element)
+                fields = 0
     except etree.XMLSyntaxError as error:
         if not inside:
             raise ListError(f"This is not a contact list in XML: {_first_line(error)}.") from None
@@ -71,6 +82,11 @@ def _check_root(element: etree._Element) -> None:
             f"This is not a contact list: it starts with <{str(element.tag)[:40]}>, not <Mobiles>;"
             " check the provider's address and the list's id."
         )
+
+
+def _check_size(fields: int) -> None:
+    if fields > MOST_FIELDS:
+        raise ListCutError(f"The list broke off: a record has more than {MOST_FIELDS} fields.")
 
 
 def _record(element: etree._Element) -> dict[str, str]:

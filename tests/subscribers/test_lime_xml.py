@@ -1,18 +1,24 @@
 """Lime's list in XML: read as a stream, whatever comes."""
 
+import contextlib
 import gzip
 import io
+import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from subscribers import phones
 from subscribers.sync import lime_xml
 from subscribers.sync.lime_xml import ListCutError, ListError, records
+from tests import nasty
 from tests.subscribers.conftest import list_xml, record
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +147,26 @@ def test_a_field_of_a_megabyte_is_cut_to_a_name_and_the_rest_is_read() -> None:
     assert found[1] == record(1)
 
 
+@nasty.THOROUGH
+@given(nasty.seeds)
+def test_whatever_comes_is_records_that_can_be_kept_or_a_list_error(random: Random) -> None:
+    known = record(FirstName="Ada", UserDefine1="gold")
+    document = nasty.body(random, lambda random: nasty.xml(random, "Mobiles", "Mobile", known))
+
+    found = outcome(document)
+
+    if isinstance(found, str):
+        assert len(found.splitlines()) == 1
+        return
+    for one in found:
+        assert all(0 < len(value) <= lime_xml.LONGEST_FIELD for value in one.values())
+        assert all("\0" not in value and value.encode() for value in one.values())
+        assert "root:" not in str(one)  # of a file that an entity names
+        with contextlib.suppress(phones.InvalidPhone):
+            number = phones.parse(one.get("MobileNumber", "")).e164
+            assert re.fullmatch(r"\+[1-9][0-9]{6,14}", number, re.ASCII)
+
+
 @settings(deadline=None, max_examples=300)
 @given(st.binary() | st.lists(st.sampled_from(PIECES)).map(b"".join))
 def test_no_bytes_raise_anything_but_a_list_error(document: bytes) -> None:
@@ -208,6 +234,41 @@ def _peak(count: int) -> int:
         capture_output=True, text=True,
     )  # fmt: skip
     return int(done.stdout)
+
+
+def test_what_is_no_record_is_not_kept_in_memory_either() -> None:
+    parent = records(Strangers(300_000))
+
+    before = _resident()
+    assert list(parent) == []
+    assert _resident() - before < 8 * 1024  # kilobytes; kept, they take 50 megabytes
+
+
+class Strangers(io.RawIOBase):
+    """A list of so many elements that nobody knows, with a comment before each."""
+
+    def __init__(self, count: int) -> None:
+        self.parts = iter([b"<Mobiles>", *[b"<x/><!--y--><?z?>"] * count, b"</Mobiles>"])
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return b"".join(itertools.islice(self.parts, 1000))
+
+
+def _resident() -> int:
+    """What this process has in memory, in kilobytes."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+@pytest.mark.parametrize(
+    "inner", [b"<FirstName/>" * 600, b"<a>" * 200 + b"</a>" * 200 + b"<b/>" * 400]
+)
+def test_a_record_without_end_is_refused_before_it_is_kept(inner: bytes) -> None:
+    with pytest.raises(ListError, match="more than 500 fields"):
+        read(b"<Mobiles><Mobile>" + inner + b"</Mobile></Mobiles>")
 
 
 def test_a_zipped_list_is_no_list_to_the_reader() -> None:

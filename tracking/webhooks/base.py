@@ -12,6 +12,7 @@ from uuid import UUID
 from sending.gateways import words
 
 US_DIGITS = 10
+LONGEST_CODE = 20
 MOST_FIELDS = 200  # of a form; the longest that is known has some 30
 
 
@@ -101,9 +102,15 @@ def reference(text: str) -> UUID | None:
 def required(fields: Mapping[str, Any], name: str) -> str:
     """A field that must be there. Raises UnreadableError with its name."""
     value = fields.get(name)
-    if not isinstance(value, str) or not value:
+    kept = said(value) if isinstance(value, str) else ""
+    if not kept:
         raise UnreadableError(f"{name} is missing.")
-    return said(value)
+    return kept
+
+
+def code(value: object) -> str:
+    """A provider's code as it came, as far as the log keeps it."""
+    return said(value)[:LONGEST_CODE]
 
 
 def said(value: object) -> str:

@@ -13,6 +13,7 @@ from tracking.webhooks.base import (
     Inbound,
     Receipt,
     Request,
+    code,
     international,
     reference,
     required,
@@ -43,7 +44,7 @@ class Lime:
             Receipt(
                 required(form, "messageId"),
                 STATES.get(required(form, "status").lower()),
-                said(form.get("code", ""))[:20],
+                code(form.get("code", "")),
                 reference(form.get("reference", "")),
                 {name: said(form[name])[:100] for name in KEPT if name in form},
             )

@@ -14,6 +14,7 @@ from tracking.webhooks.base import (
     Receipt,
     Request,
     UnreadableError,
+    code,
     international,
     required,
     said,
@@ -63,7 +64,7 @@ def _receipt(item: Any) -> Receipt:
     return Receipt(
         required(item, "messageId"),
         STATES.get(str(status).lower()),
-        said(item.get("errorcode") or "")[:20],
+        code(item.get("errorcode") or ""),
         None,
         {name: said(item[name])[:100] for name in KEPT if item.get(name) is not None},
     )

@@ -13,6 +13,7 @@ from tracking.webhooks.base import (
     Inbound,
     Receipt,
     Request,
+    code,
     reference,
     required,
     said,
@@ -51,7 +52,7 @@ class Twilio:
             Receipt(
                 required(form, "MessageSid"),
                 STATES.get(required(form, "MessageStatus")),
-                said(form.get("ErrorCode", "")),
+                code(form.get("ErrorCode", "")),
                 reference(request.query.get("text", "")),
                 {name: said(form[name])[:100] for name in KEPT if name in form},
             )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from random import Random
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
 
 from sending.gateways.base import Account, Answer, Fate, Outcome, Text
 from sending.gateways.lime import Lime
+from tests import nasty
 
 TEXT = Text(UUID(int=7), "+14155550100", "Hi & bye?", 60)
 CREDENTIALS = {"user": "user-one", "api_id": "key-two"}
@@ -111,3 +114,26 @@ def test_4xx_keeps_the_text_of_the_error() -> None:
     outcome = read(400, "Invalid mobile for user-one")
     assert (outcome.fate, outcome.code) == (Fate.FAILED, "http-400")
     assert outcome.detail == "Invalid mobile for ***"
+
+
+@settings(nasty.THOROUGH, max_examples=2000)
+@given(nasty.seeds)
+def test_whatever_lime_answers_is_one_outcome_that_can_be_kept(random: Random) -> None:
+    known = {"id": "5", "status": "queued", "error": "none", "error_text": "nothing"}
+
+    def document(random: Random) -> bytes:
+        if random.random() < 0.5:
+            return nasty.xml(random, "result", "sms", known)
+        return nasty.spelt(nasty.pairs(random, known), random).encode()
+
+    (call,) = Lime().calls([TEXT], account(message_id_field="id", stop_errors="refused"))
+    status = random.choice((200, 201, 400, 500))
+    (told,) = Lime().read(call, Answer(status, {}, nasty.body(random, document)))
+
+    assert told.fate in Fate
+    assert (told.fate is Fate.ACCEPTED) <= (status < 300)
+    for said, longest in ((told.provider_id, 128), (told.code, 64), (told.detail, 200)):
+        assert len(said) <= longest
+        assert "\0" not in said
+        said.encode()
+        assert "root:" not in said  # of a file that an entity names
