@@ -13,12 +13,13 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from campaigns import policy
+from campaigns import policy, variants
 from campaigns.eligibility import Facts
 from campaigns.models import Campaign, Run
 from campaigns.runs import whole_milliseconds
 from campaigns.schedule import Window
-from sending import drain, facts, parts, planning, queues, repeats
+from sending import drain, facts, parts, planning, queues, repeats, samples, waiting_part
+from sending.day_room import DayRoom
 from sending.drain import Batch
 from sending.facts import Person
 from sending.models import Sender, State
@@ -26,12 +27,14 @@ from sending.outcomes import NewText
 from sending.planning import Basis
 from sending.progress import Totals
 from sending.repeats import Shared
+from sending.waiting_part import Waiting
 from sending.writing import Sketch
 from subscribers import clock, segments
 from subscribers.models import Brand
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 NO_ID = UUID(int=0)
+MOST_GROUPS = 50_000  # of people who are alike, to the microsecond; then to the minute
 BUCKET = dt.timedelta(minutes=5)  # texts that are due within the same one leave together
 
 
@@ -61,6 +64,9 @@ class Forecast:
     campaign: Campaign
     at: dt.datetime  # the moment of planning: now, or the campaign's start where it is to come
     begun: bool  # a part is planned already: this is about the rest
+    awaits_winner: bool = False  # the test is planned: this is about those who wait
+    step: int = 1  # worked out from one person in so many, and multiplied
+    waiting: Waiting | None = None  # who gets the winner's text later, and is in no other figure
     totals: Totals = field(default_factory=Totals)  # as the log would count them
     now: int = 0  # may leave at once
     parked: int = 0  # wait until somebody switches sending on
@@ -74,6 +80,8 @@ class Forecast:
     overlaps: list[Shared] = field(default_factory=list)  # people whom another campaign reaches too
     rate: int = 0  # segments a second, of all senders in use
     ahead: int = 0  # segments of other texts that are due before
+    day_cap: int = 0  # texts that the installation may send on a day (UTC)
+    cap_left: int = 0  # of the day of planning, beside what other campaigns have due on it
     outflow: drain.Outflow | None = None  # None: without a sender nothing leaves
 
     @property
@@ -107,6 +115,7 @@ def of_campaign(campaign: Campaign) -> Forecast:
         run = _run_of(campaign, clock.now())
         basis = _basis_of(run)
         forecast = Forecast(campaign, basis.sheet.now, begun=run.pk is not None)
+        forecast.awaits_winner = _awaits(campaign)
         try:
             groups = _count_everybody(forecast, run, basis)
         except segments.Invalid as invalid:
@@ -128,17 +137,24 @@ def _run_of(campaign: Campaign, now: dt.datetime) -> Run:
     """The run as it stands, or as it would be opened: at the start, or now where that has passed."""
     if campaign.status in (Campaign.Status.COMPLETED, Campaign.Status.CANCELLED):
         raise NothingToForecast(f"This campaign is {campaign.get_status_display().lower()}.")
-    known = Run.objects.select_related("brand").filter(campaign=campaign).first()
-    if known is not None and known.planned_at is not None:
+    runs = Run.objects.select_related("brand", "winner").filter(campaign=campaign)
+    known = runs.order_by("-pk").first()
+    planned = known is not None and known.planned_at is not None
+    if planned and not variants.awaits_winner(campaign):
         raise NothingToForecast("Everybody of this campaign is planned: its page has the totals.")
     start = whole_milliseconds(max(now, campaign.starts_at or now))
-    if known is not None:
+    if known is not None and not planned:
         known.started_at, known.campaign = start, campaign
         return known
     # Nobody has had a text of what was not launched yet, so nobody's week is read.
     fresh = copy(campaign)
     fresh.launched_at = campaign.launched_at or start
     return Run(campaign=fresh, brand=campaign.brand, started_at=start)
+
+
+def _awaits(campaign: Campaign) -> bool:
+    """Whether the test share of a campaign is planned and its winner is not chosen."""
+    return variants.awaits_winner(campaign) and campaign.runs.exclude(planned_at=None).exists()
 
 
 def _basis_of(run: Run) -> Basis:
@@ -160,21 +176,37 @@ type _Group = tuple[str, str, dt.datetime, tuple[str, ...], tuple[str, ...], int
 def _count_everybody(forecast: Forecast, run: Run, basis: Basis) -> Counter[_Group]:
     """Walk through the audience, a chunk at a time; answers how many people are alike."""
     groups: Counter[_Group] = Counter()
+    rest: Counter[waiting_part.Cost] = Counter()
+    sample = samples.of_run(run, most=samples.MOST_DECIDED, now=forecast.at + run.brand.clock_shift)
+    forecast.step = sample.step
     seen = repeats.Seen(forecast.campaign, now=forecast.at)
     others = repeats.Others(forecast.campaign, now=forecast.at)
     while ids := planning.next_people(run, now=forecast.at + run.brand.clock_shift):
-        chosen = parts.of_run(run, ids)
-        people = facts.gather(run.brand, chosen, now=forecast.at, campaigns=[run.campaign])
+        decided = sample.of(ids)
+        chosen = parts.of_run(run, decided)
+        waiting = waiting_part.of_run(run, decided, chosen)
+        if forecast.awaits_winner:
+            chosen, waiting = waiting, {}
+        both = [*chosen, *waiting]
+        people = facts.gather(run.brand, both, now=forecast.at, campaigns=[run.campaign])
         texts = planning.compose(basis, people, chosen)
         groups.update(_group(text, people[text.subscriber_id]) for text in texts)
+        later = planning.compose(basis, people, waiting)
+        rest.update((str(text.state), text.segments, text.message_id) for text in later)
+        if len(groups) > MOST_GROUPS:
+            groups = _by_minute(groups, forecast.at)
         reached = [text.subscriber_id for text in texts if text.state == State.PLANNED]
         forecast.had_one_today += sum(bool(people[pk].facts.brand_sent) for pk in reached)
         seen.count(reached)
         others.count(reached, after=run.cursor, until=ids[-1])
         run.cursor = ids[-1]
-    forecast.repeated, forecast.repeats = seen.people, seen.found()
-    forecast.overlaps = others.found()
-    return groups
+    step = sample.step
+    forecast.had_one_today *= step
+    forecast.repeated, forecast.repeats = seen.people * step, seen.found(step)
+    forecast.overlaps = others.found(step)
+    if waiting_part.there_is(run) and not forecast.awaits_winner:
+        forecast.waiting = waiting_part.sum_up(rest, step)
+    return Counter({one: count * step for one, count in groups.items()})
 
 
 def _group(text: NewText, person: Person) -> _Group:
@@ -183,6 +215,17 @@ def _group(text: NewText, person: Person) -> _Group:
         *(str(text.state), str(text.reason), text.due_at),
         *(known.zones, known.jurisdictions, text.segments, text.message_id),
     )
+
+
+def _by_minute(groups: Counter[_Group], now: dt.datetime) -> Counter[_Group]:
+    """Fewer groups: texts that are due later, together within each minute. People who wait for a cap
+    are due when an earlier text is a day old, each at a moment of their own."""
+    found: Counter[_Group] = Counter()
+    for (state, reason, due_at, *others), count in groups.items():
+        minute = due_at.replace(second=0, microsecond=0)
+        together = minute if now < minute and due_at != queues.PARKED else due_at
+        found[state, reason, together, *others] += count  # type: ignore[index]
+    return found
 
 
 def _fold(forecast: Forecast, groups: Counter[_Group]) -> None:
@@ -215,6 +258,7 @@ def _let_leave(forecast: Forecast, brand: Brand, basis: Basis, groups: Counter[_
     if not senders:
         return
     forecast.ahead = _ahead(forecast, clock.now())
+    room = _room(forecast)
     batches = _batches(groups, basis)
     whole = sum(weight for _, weight in senders)
     forecast.outflow = drain.Outflow()
@@ -229,6 +273,7 @@ def _let_leave(forecast: Forecast, brand: Brand, basis: Basis, groups: Counter[_
             start=forecast.at,
             expires_at=basis.sheet.expires_at,
             ahead=forecast.ahead * share,
+            room=lambda day, share=share: room[day] * share,
         )
         forecast.outflow.add(flow)
 
@@ -268,7 +313,15 @@ def _ahead(forecast: Forecast, now: dt.datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_AHEAD, [forecast.campaign.brand_id, forecast.campaign.pk])
         due = int(cursor.fetchone()[0])
-    return max(0, due - int(forecast.rate * (forecast.at - now).total_seconds()))
+    left = max(0.0, (forecast.at - now).total_seconds())  # `at` may have passed meanwhile
+    return max(0, due - int(forecast.rate * left))
+
+
+def _room(forecast: Forecast) -> DayRoom:
+    forecast.day_cap = policy.platform().daily_cap
+    room = DayRoom(forecast.day_cap, forecast.campaign)
+    forecast.cap_left = room[forecast.at.date()]
+    return room
 
 
 # Counted, and their segments taken from a part: a queue may be long.

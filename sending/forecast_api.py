@@ -13,8 +13,19 @@ from sending import forecast, forecast_words, pool_forecast
 from sending.forecast import Forecast
 
 
+class WaitingAnswer(serializers.Serializer):
+    """Who waits for the winner of the test: people, those who would get a text of them, its cost."""
+
+    people = serializers.IntegerField()
+    texts = serializers.IntegerField()
+    leastCredits = serializers.IntegerField(source="least_credits")
+    mostCredits = serializers.IntegerField(source="most_credits")
+
+
 class ForecastAnswer(serializers.Serializer):
-    """A broadcast. Counts are people; `leaving` and `neverInTime` are null without a sender in use."""
+    """A broadcast. Counts are people; `neverInTime` and `waitForDailyCap` are null without a sender in
+    use. `waitForWinner`: in no other figure, null without a test share. `oneIn`: of a very large
+    audience one person in so many was decided about, and the figures are multiplied."""
 
     at = serializers.DateTimeField()
     audience = serializers.IntegerField(source="totals.audience")
@@ -28,6 +39,9 @@ class ForecastAnswer(serializers.Serializer):
     segmentsPerSecond = serializers.IntegerField(source="rate")
     lastTextAt = serializers.DateTimeField(source="outflow.done_at", default=None)
     neverInTime = serializers.SerializerMethodField()
+    waitForDailyCap = serializers.SerializerMethodField()
+    waitForWinner = WaitingAnswer(source="waiting", allow_null=True)
+    oneIn = serializers.IntegerField(source="step")
     hadThisTextBefore = serializers.IntegerField(source="repeated")
     hours = serializers.SerializerMethodField()
     warnings = serializers.SerializerMethodField()
@@ -40,6 +54,9 @@ class ForecastAnswer(serializers.Serializer):
 
     def get_neverInTime(self, seen: Forecast) -> int | None:  # noqa: N802 - the field's name
         return None if seen.outflow is None else round(seen.outflow.too_late)
+
+    def get_waitForDailyCap(self, seen: Forecast) -> int | None:  # noqa: N802 - the field's name
+        return None if seen.outflow is None else round(seen.outflow.capped)
 
     def get_hours(self, seen: Forecast) -> dict[str, int]:
         """Texts that leave, by the full hour in UTC."""

@@ -66,7 +66,9 @@ def _of_broadcast(seen: Forecast) -> dict[str, Any]:
         Number(takes or "-", "until the last text leaves", f"at {seen.rate:,} segments a second"),
     ]
     columns = ("", "People", "%", "At once", "Later", "None", "First, local time")
+    parts = ("", "People", "%", "Texts", "Credits")
     tables = [
+        Table("The parts of the audience", parts, words.divided(seen)),
         Table("Who gets none, and why", ("", "People", "%"), words.skipped(seen)),
         Table("Who waits, and why", ("", "People", "%"), words.waiting(seen)),
         Table("When", ("", "May go", "%", "Leave"), words.hours(seen)),

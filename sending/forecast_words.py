@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from campaigns.models import Campaign
+from campaigns.reasons import Reason
 from sending import funnel
 from sending.forecast import Forecast
 from sending.models import State
@@ -63,6 +64,8 @@ def basis(forecast: Forecast | PoolForecast) -> str:
     if isinstance(forecast, PoolForecast):
         return f"What its next round would do, on {when(forecast.at)}."
     status = forecast.campaign.status
+    if forecast.awaits_winner:
+        return f"The test is planned: this is about those who wait for the winner, on {when(forecast.at)}."
     if forecast.begun:
         return f"It has begun: this is about the people who are still to be decided, on {when(forecast.at)}."
     verb = "starts" if status == Campaign.Status.SCHEDULED else "is launched and starts"
@@ -154,6 +157,11 @@ def takes(forecast: Forecast) -> str:
 def warnings(forecast: Forecast) -> list[str]:
     """What a person should know before the launch, the weightiest first."""
     found = []
+    if forecast.step > 1:
+        found.append(
+            f"This audience is very large: every figure was worked out from one person in"
+            f" {forecast.step} and multiplied."
+        )
     if forecast.parked:
         lines = ", ".join(line.title.lower() for line in waiting(forecast)[:1])
         found.append(f"{people(forecast.parked)} wait until somebody changes it: {lines}.")
@@ -163,6 +171,7 @@ def warnings(forecast: Forecast) -> list[str]:
         )
     else:
         found += _late(forecast, round(forecast.outflow.too_late), round(forecast.outflow.put_off))
+        found += _capped(forecast, round(forecast.outflow.capped))
     found += _others(forecast)
     if forecast.ahead:
         found.append(
@@ -185,6 +194,46 @@ def _late(forecast: Forecast, never: int, tomorrow: int) -> list[str]:
             " the day ends before it is their turn."
         )
     return found
+
+
+def _capped(forecast: Forecast, tomorrow: int) -> list[str]:
+    if not tomorrow:
+        return []
+    day = f"{forecast.at:%a} {forecast.at.day} {forecast.at:%b}"
+    sentence = (
+        f"{people(tomorrow)} ({share(tomorrow, forecast.texts)} %) wait for the next day: the"
+        f" installation sends {forecast.day_cap:,} texts a day (UTC), and has room for"
+        f" {forecast.cap_left:,} more on {day}."
+    )
+    return [sentence]
+
+
+def divided(forecast: Forecast) -> list[Line]:
+    """Who gets a text of the test now, who waits for the winner, who is held out. Of people."""
+    held = forecast.by_reason(State.SKIPPED).get(Reason.HOLD_OUT, 0)
+    later = forecast.waiting
+    if later is None and not held:
+        return []
+    whole = forecast.totals.audience + (later.people if later else 0)
+    lines = []
+    if later:
+        cost = f"{later.least_credits:,}"
+        if later.most_credits != later.least_credits:
+            cost = f"{cost} to {later.most_credits:,}"
+        tested = forecast.totals.audience - held
+        lines = [
+            ("The test: one of the messages", tested, forecast.texts, f"{forecast.credits:,}"),
+            ("Wait for the winner", later.people, later.texts, cost),
+        ]
+    else:
+        got = forecast.totals.audience - held
+        lines = [("Get the campaign", got, forecast.texts, f"{forecast.credits:,}")]
+    if held:
+        lines.append(("Held out, to measure the effect", held, 0, "0"))
+    return [
+        Line(title, count, share(count, whole), (f"{texts:,}", cost))
+        for title, count, texts, cost in lines
+    ]
 
 
 def _others(forecast: Forecast) -> list[str]:

@@ -1,7 +1,7 @@
 """What else an audience got or will get: the same text before, and other campaigns at the same time."""
 
 import datetime as dt
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -16,6 +16,8 @@ from sending.parking import MILLISECOND_IDS
 
 LOOK_BACK = dt.timedelta(days=90)
 AT_THE_SAME_TIME = dt.timedelta(hours=24)  # the brand's daily limit counts over as long
+# Of earlier runs so many people in all are held in memory; of further runs they are looked up.
+MOST_HELD = 500_000
 MOST_OTHERS = 3  # campaigns whose audiences are compared: each is walked through too
 OPEN = (
     Campaign.Status.SCHEDULED,
@@ -37,7 +39,8 @@ class Seen:
     """Who of an audience has had a campaign's text before, in other campaigns of the last 90 days.
 
     A text is the same where its source is, whatever its spaces and capitals. Without one nothing of
-    the log is read; else a broadcast's run is read as its range of ids, a pool's texts by person.
+    the log is read; else a broadcast's run is read as its range of ids, a pool's texts by person, and
+    so are those of runs that are too large to be held.
     """
 
     def __init__(self, campaign: Campaign, *, now: dt.datetime) -> None:
@@ -49,38 +52,45 @@ class Seen:
             messages: dict[int, list[int]] = dict(cursor.fetchall())
         self._campaigns = Campaign.objects.in_bulk(messages)
         kinds = {pk: one.kind for pk, one in self._campaigns.items()}
-        self._pools = [
-            message
-            for pk, of in messages.items()
-            if kinds[pk] == Campaign.Kind.EVERGREEN
-            for message in of
-        ]
         runs = Run.objects.filter(
             campaign__in=messages, campaign__kind=Campaign.Kind.BROADCAST,
             started_at__gte=now - LOOK_BACK,
-        )  # fmt: skip
-        self._had = {run.campaign_id: _had(run, messages[run.campaign_id]) for run in runs}
+        ).order_by("audience", "pk")  # fmt: skip
+        self._had: dict[int, set[int]] = defaultdict(set)
+        held, too_large = 0, set()
+        for run in runs:  # the smallest first
+            held += run.audience
+            if held > MOST_HELD:
+                too_large.add(run.campaign_id)
+            else:
+                self._had[run.campaign_id] |= _had(run, messages[run.campaign_id])
+        self._looked_up = [
+            message
+            for pk, of in messages.items()
+            if kinds[pk] == Campaign.Kind.EVERGREEN or pk in too_large
+            for message in of
+        ]
 
     def count(self, people: Sequence[int]) -> None:
         """Count a part of the audience."""
         had = {pk: everybody.intersection(people) for pk, everybody in self._had.items()}
-        if self._pools and people:
+        if self._looked_up and people:
             with connection.cursor() as cursor:
-                cursor.execute(_HAD_OF_POOLS, self._asked(people))
+                cursor.execute(_HAD_BY_PERSON, self._asked(people))
                 for campaign_id, person in cursor.fetchall():
                     had.setdefault(campaign_id, set()).add(person)
         self._counts.update({pk: len(some) for pk, some in had.items()})
         self.people += len(set().union(*had.values()))
 
-    def found(self) -> list[Shared]:
-        """By campaign, the most people first."""
-        return [Shared(self._campaigns[pk], n) for pk, n in self._counts.most_common() if n]
+    def found(self, step: int = 1) -> list[Shared]:
+        """By campaign, the most people first. `step`: one person in so many was counted."""
+        return [Shared(self._campaigns[pk], n * step) for pk, n in self._counts.most_common() if n]
 
     def _asked(self, people: Sequence[int]) -> dict[str, object]:
         return {
             "people": arrays.literal(people),
             "since": self._since,
-            "messages": self._pools,
+            "messages": self._looked_up,
             "states": [str(state) for state in MAY_HAVE_ARRIVED],
         }
 
@@ -125,9 +135,9 @@ class Others:
                 self._counts[other] += len(wanted.intersection(ids))
                 theirs.cursor = ids[-1] if ids else until
 
-    def found(self) -> list[Shared]:
-        """By campaign, the earliest start first."""
-        return [Shared(other, people) for other, people in self._counts.items() if people]
+    def found(self, step: int = 1) -> list[Shared]:
+        """By campaign, the earliest start first. `step`: one person in so many was counted."""
+        return [Shared(other, people * step) for other, people in self._counts.items() if people]
 
 
 _PLAIN = r"lower(regexp_replace(btrim(body), '\s+', ' ', 'g'))"
@@ -146,7 +156,7 @@ _HAD_OF_RUN = """
     WHERE id >= %(first)s AND id < %(end)s AND run_id = %(run)s
       AND message_id = ANY(%(messages)s) AND state = ANY(%(states)s)"""
 
-_HAD_OF_POOLS = """
+_HAD_BY_PERSON = """
     SELECT DISTINCT campaign_id, subscriber_id FROM sending_sentlog
     WHERE subscriber_id = ANY(%(people)s::bigint[]) AND id >= %(since)s
       AND message_id = ANY(%(messages)s) AND state = ANY(%(states)s)"""

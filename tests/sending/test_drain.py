@@ -1,6 +1,7 @@
 """How a queue will empty: at its rate, in the order of what is due, inside of everybody's hours."""
 
 import datetime as dt
+from collections import defaultdict
 
 import pytest
 from hypothesis import given
@@ -113,3 +114,67 @@ def test_every_text_leaves_once_or_is_too_late(
         assert out.done_at <= NOON + hours * HOUR
     # No hour carries more segments than the rate allows; a text has one at least.
     assert all(texts <= rate * 3600 + 0.01 for texts in out.by_hour.values())
+
+
+def test_a_full_day_lets_the_others_wait_for_midnight() -> None:
+    around_the_clock = (Window(NOON - DAY, NOON + 4 * DAY),)
+    batch = Batch(NOON, around_the_clock, 1000, 2000)
+
+    out = simulate(
+        [batch], rate=10, start=NOON, expires_at=NOON + 3 * DAY,
+        room=lambda day: 400 if day == NOON.date() else 500,
+    )  # fmt: skip
+
+    midnight = NOON + 12 * HOUR
+    assert out.by_hour == {
+        NOON: pytest.approx(400),
+        midnight: pytest.approx(500),
+        midnight + DAY: pytest.approx(100),
+    }
+    assert (out.capped, out.put_off, out.too_late) == (pytest.approx(600), 0, 0)
+
+
+def test_who_waits_for_the_next_day_until_they_are_too_old_is_never_sent() -> None:
+    around_the_clock = (Window(NOON - DAY, NOON + 4 * DAY),)
+    for tomorrow, lifetime in ((0, 3 * DAY), (400, 12 * HOUR)):
+        rooms = defaultdict(lambda room=tomorrow: room, {NOON.date(): 400})
+        out = simulate(
+            [Batch(NOON, around_the_clock, 1000, 1000)], rate=10, start=NOON,
+            expires_at=NOON + lifetime, room=rooms.__getitem__,
+        )  # fmt: skip
+
+        assert (sum(out.by_hour.values()), out.too_late) == (
+            pytest.approx(400),
+            pytest.approx(600),
+        )
+
+
+def test_the_morning_after_a_full_day_is_counted_once() -> None:
+    out = simulate(
+        [Batch(NOON, OPEN, 100, 100)], rate=10, start=NOON, expires_at=NOON + 2 * DAY,
+        room=lambda day: 40 if day == NOON.date() else 1000,
+    )  # fmt: skip
+
+    assert out.by_hour == {NOON: pytest.approx(40), NOON + 21 * HOUR: pytest.approx(60)}
+    assert (out.capped, out.put_off) == (pytest.approx(60), 0)
+
+
+@given(BATCHES, st.integers(1, 50), st.integers(1, 48), st.integers(0, 6000))
+def test_no_day_carries_more_than_it_has_room_for(
+    batches: list[Batch], rate: int, hours: int, room: int
+) -> None:
+    out = simulate(
+        batches,
+        rate=rate,
+        start=NOON,
+        expires_at=NOON + hours * HOUR,
+        room=defaultdict(lambda: room).__getitem__,
+    )
+
+    whole = sum(batch.texts for batch in batches)
+    assert sum(out.by_hour.values()) + out.too_late == pytest.approx(whole, abs=0.01)
+    for day in {hour.date() for hour in out.by_hour}:
+        left = sum(texts for hour, texts in out.by_hour.items() if hour.date() == day)
+        assert left <= room + 0.01
+    if not room:
+        assert out.too_late == pytest.approx(whole, abs=0.01)

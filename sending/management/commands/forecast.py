@@ -54,6 +54,7 @@ class Command(BaseCommand):
             )
         for sentence in words.warnings(seen):
             self.stdout.write(f"! {sentence}")
+        self._table("The parts of the audience", words.divided(seen), ("texts", "credits"))
         self._table("Who gets none, and why", words.skipped(seen))
         self._table("Who waits, and why", words.waiting(seen))
         self._table("When (texts that may go from this hour on)", words.hours(seen), ("leave",))
