@@ -17,6 +17,7 @@ DESCRIPTIONS = {
     "403": "The key lacks the scope.",
     "404": "There is no such thing here, or the key does not cover it.",
     "409": "Not possible now, or used up before, or the first request with this key still runs.",
+    "410": "The answer to this Idempotency-Key was erased together with a person in it.",
     "411": "Send the length of the body.",
     "413": "The body is too large.",
     "415": "The body is not of a type that is read here.",
@@ -24,7 +25,7 @@ DESCRIPTIONS = {
     "429": "The key's requests of this minute are used up.",
     "503": "The service cannot answer right now.",
 }
-ONLY_WITH_A_BODY = {"411", "413", "415", "422"}
+ONLY_WITH_A_BODY = {"410", "411", "413", "415", "422"}
 
 
 def add_errors(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[str, Any]:

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 
 import structlog
 from django.conf import settings
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.utils.module_loading import import_string
 
-from subscribers import clock, consent
+from subscribers import clock, consent, idempotency
 from subscribers.models import (
     ConsentEvent,
     ConsentSource,
     Erasure,
-    FirstAnswer,
     Subscriber,
     Suppression,
     Workspace,
@@ -118,14 +117,7 @@ def _forget(erasure: Erasure) -> None:
     hashed = bytes(erasure.phone_hash)
     ConsentEvent.objects.filter(phone_hash=hashed).update(subscriber=None, evidence=_ERASED)
     Suppression.objects.filter(phone_hash=hashed).update(phone="")
-    with connection.cursor() as cursor:
-        # Answers to API calls are kept a day, so there are never many.
-        cursor.execute(
-            f"DELETE FROM {FirstAnswer._meta.db_table} AS answer"  # noqa: SLF001 - documented API
-            " USING subscribers_apikey AS key WHERE key.id = answer.key_id"
-            " AND key.workspace_id = %s AND position(%s::bytea IN answer.body) > 0",
-            [erasure.workspace_id, erasure.phone.encode()],
-        )
+    idempotency.erase(erasure.workspace_id, erasure.phone)
     Erasure.objects.filter(pk=erasure.pk).update(phone="", finished_at=clock.now())
 
 

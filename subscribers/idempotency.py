@@ -21,6 +21,10 @@ KEPT = dt.timedelta(hours=24)
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 _GIVEN = re.compile(r"[\x21-\x7e]{1,200}")
+ERASED = (
+    b'{"error":"This was done once; its answer was erased together with a person in it.",'
+    b'"code":"answer_erased","field":null}'
+)
 # These answers say that nothing was tried: the same request may succeed later.
 NOT_KEPT = frozenset({401, 403, 408, 429})
 
@@ -75,6 +79,25 @@ def forget_old() -> int:
     """Delete answers that are no longer repeated (the ticker's job); answers how many."""
     old = FirstAnswer.objects.filter(answered_at__lt=clock.now() - KEPT)
     return old.filter(pk__in=old.values("pk")[:10_000]).delete()[0]
+
+
+def erase(workspace_id: int, phone: str) -> int:
+    """Empty the answers to a workspace's keys that hold a number (E.164); answers how many.
+
+    Their keys stay used: who repeats such a request is told so, and the person is not made anew.
+    """
+    with connection.cursor() as cursor:
+        # Answers are kept a day, so there are never many.
+        cursor.execute(_ERASE, [ERASED, workspace_id, phone.encode()])
+        return cursor.rowcount
+
+
+_ERASE = """
+    UPDATE subscribers_firstanswer AS answer
+    SET status = 410, content_type = 'application/json', body = %s
+    FROM subscribers_apikey AS key
+    WHERE key.id = answer.key_id AND key.workspace_id = %s
+        AND position(%s::bytea IN answer.body) > 0"""
 
 
 def _hash(request: HttpRequest) -> bytes:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.http import HttpResponse
+from django.test import Client
 
 from sending import books, dispatch, outcomes
 from sending.gateways.base import Fate, Outcome
@@ -18,6 +20,7 @@ from subscribers.models import (
     Brand,
     ConsentEvent,
     Erasure,
+    FirstAnswer,
     Subscriber,
     Subscription,
     Suppression,
@@ -26,6 +29,7 @@ from subscribers.sync import load
 from tests import sending_world as world
 from tests.sending.conftest import Carrier
 from tests.sending.gateways.conftest import serve  # noqa: F401 - a fixture
+from tests.subscribers.conftest import api_key, make_key
 from tests.tracking.outbound.conftest import Receiver, make_endpoint
 from tracking import receipts, replies
 from tracking.models import Reply, TrackingEvent, WaitingReceipt
@@ -343,3 +347,34 @@ def test_webhooks_forget_the_person_and_what_endpoints_answered_about_them(
     assert {one["data"].get("phone") for one in again} == {None}
     assert {one["data"].get("body") for one in again} == {None}
     assert set(receiver.ids()[:told_before]) <= set(receiver.ids()[told_before:])
+
+
+def test_first_answers_about_the_person_are_emptied_and_their_keys_stay_used(
+    brand: Brand, person: Subscriber
+) -> None:
+    stranger = world.make_brand("stranger")
+    keys = [make_key(brand.workspace), make_key(stranger.workspace)]
+    phone, other = person.phone, world.number()
+    asked = [(keys[0], phone), (keys[0], other), (keys[1], phone)]
+    first = [upserted(key, number) for key, number in asked]
+    erase(brand, phone)
+
+    again = [upserted(key, number) for key, number in asked]
+
+    assert [one.status_code for one in first] == [200, 200, 200]
+    assert [one.status_code for one in again] == [410, 200, 200]
+    assert again[0].json()["code"] == "answer_erased"
+    assert [one.content for one in again[1:]] == [one.content for one in first[1:]]
+    assert not Subscriber.objects.filter(workspace=brand.workspace, phone=phone).exists()
+    assert phone.encode() not in b"".join(
+        bytes(one.body) for one in FirstAnswer.objects.filter(key__workspace=brand.workspace)
+    )
+
+
+def upserted(key: str, phone: str) -> HttpResponse:
+    return Client().post(
+        "/api/subscribers",
+        json.dumps({"phone": phone, "firstName": "Ada"}),
+        content_type="application/json",
+        headers=api_key(key) | {"Idempotency-Key": f"of {phone}".replace(" ", "-")},
+    )
