@@ -151,6 +151,7 @@ def _pool_of(people: int, messages: int) -> Brand:
         Message.objects.create(campaign=pool, body=body)
     lifecycle.launch(pool, now=clock.now())
     planning.start_due()
+    evergreen._admitted_at.clear()  # noqa: SLF001
     evergreen.admit(brand)
     _settle()
     return brand
