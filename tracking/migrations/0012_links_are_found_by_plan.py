@@ -1,6 +1,6 @@
 """Short links are found by a function: its plan is made once a connection, not for each click.
 
-The log's partitions make the plan cost more than all four look-ups: 1.4 ms of 1.6.
+The log's partitions make the plan cost more than all four look-ups: 2.2 ms together, 0.45 without.
 """
 
 from django.db import migrations
