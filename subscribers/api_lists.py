@@ -96,7 +96,7 @@ class PeopleRequest(serializers.Serializer):
         return given
 
 
-class PersonAnswer(serializers.Serializer):
+class MemberAnswer(serializers.Serializer):
     """What became of one; `given` is the number or the id as it came."""
 
     given = serializers.CharField()
@@ -107,7 +107,7 @@ class PeopleAnswer(serializers.Serializer):
     """`changed` people were put on the list or taken off it. `results`: those that were not, and why."""
 
     changed = serializers.IntegerField()
-    results = PersonAnswer(many=True)
+    results = MemberAnswer(many=True)
 
 
 def _list(request: Request, list_id: int) -> ManualList:

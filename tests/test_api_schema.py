@@ -37,6 +37,13 @@ def operations() -> list[Any]:
     return [found.ok() for found in schema.get_all_operations()]
 
 
+def test_no_two_answers_share_a_name_in_the_document(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two serializers with one name the document shows one, for both."""
+    SchemaGenerator().get_schema(request=None, public=True)
+
+    assert "identical names" not in capsys.readouterr().err
+
+
 @pytest.fixture
 def one_connection(db: None) -> Iterator[None]:
     """Requests keep the test's connection, and with it its transaction, as Django's client does."""

@@ -26,7 +26,7 @@ LATELY = dt.timedelta(days=7)  # where neither a campaign, a person nor a time i
 MOST_ID = 2**63 - 1
 
 
-class EventShown(serializers.Serializer):
+class HappenedShown(serializers.Serializer):
     """One event. `data` has what only its type has: of a click `link` and `machine`; of a reply
     `reply`, `meaning`, `body`; of a purchase `purchase`, `orderId`, `amount`, `refunded`, `currency`,
     `matchedBy` and `credited` (each text's share); of a refund `purchase`, `orderId`, `refundId`,
@@ -51,7 +51,7 @@ class EventPage(serializers.Serializer):
     """The one recorded last first. `next` is the address of what was recorded before."""
 
     next = serializers.URLField(allow_null=True)
-    results = EventShown(many=True)
+    results = HappenedShown(many=True)
 
 
 class EventFilters(serializers.Serializer):
@@ -111,7 +111,7 @@ def answer(request: Request) -> dict[str, Any]:
     found = happened.page(wanted, after=after, most=most + 1) if wanted else []
     return {
         "next": _next(request, found[most - 1]) if len(found) > most else None,
-        "results": EventShown(found[:most], many=True).data,
+        "results": HappenedShown(found[:most], many=True).data,
     }
 
 
