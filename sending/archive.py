@@ -104,11 +104,14 @@ def check(month: Month) -> None:
 
 @transaction.atomic
 def _drop(month: Month, files: list[Written]) -> ArchivedMonth:
-    names = [partitions.name_of(table, month.begin) for table in COLUMNS]
-    names = [name for name in names if partitions.exists(name)]
     first, end = month.ids
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('archive'))")
+        names = [partitions.name_of(table, month.begin) for table in COLUMNS]
+        names = [name for name in names if partitions.exists(name)]
+        if not names:
+            raise Kept(f"{month} was archived by another command meanwhile. Run this one again.")
         for name in names:  # nobody writes to them any more; reading goes on
             cursor.execute(f'LOCK TABLE "{name}" IN SHARE MODE')
         check(month)

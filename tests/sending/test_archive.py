@@ -238,6 +238,25 @@ def test_a_month_that_changes_while_it_is_written_stays(run: Run, folder: Path) 
     assert SentLog.objects.count() == 5
 
 
+def test_of_two_that_archive_the_same_month_one_does(run: Run, folder: Path) -> None:
+    month = next(archive.old_months(clock.now()))
+    columns = archive.COLUMNS[archive.LOG].split()
+    files = [archive_files.write(folder, archive.LOG, OLD, columns)]
+
+    def drop() -> str:
+        try:
+            archive._drop(month, files)
+        except archive.Kept as kept:
+            return str(kept)
+        return ""
+
+    told = sorted(world.at_once(drop, drop))
+
+    assert told[0] == ""
+    assert "archived by another command" in told[1]
+    assert ArchivedMonth.objects.count() == 1
+
+
 def test_a_log_that_is_read_all_the_time_keeps_its_month_for_now(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
