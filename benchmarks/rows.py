@@ -54,7 +54,9 @@ def _sizes(name: str, default: str) -> list[int]:
 
 
 def _through(gateway: str) -> dict[str, float]:
-    return sending.through(gateway, texts=_number("TEXTS", 40_000), delay_ms=200, workers=2)
+    return sending.through(
+        gateway, texts=_number("TEXTS", 40_000), delay_ms=200, workers=_number("WORKERS", 3)
+    )
 
 
 ROWS: dict[str, Row] = {

@@ -76,24 +76,20 @@ def people(of: Brand, count: int, *, first: int = 0) -> None:
     """Opted-in subscribers of a brand, all in New York, by plain SQL."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """INSERT INTO subscribers_subscriber
-                   (workspace_id, phone, phone_hash, first_name, number_kind, country, zones,
-                    jurisdictions)
-               SELECT %s, '+1212' || lpad(n::text, 7, '0'), decode(md5(n::text), 'hex'),
-                      'Name' || n %% 500, 'mobile_or_landline', 'US', '{America/New_York}',
-                      '{US,US-NY}'
-               FROM generate_series(%s::int, %s::int) AS n""",
-            [of.workspace_id, first, first + count - 1],
+            """WITH made AS (
+                   INSERT INTO subscribers_subscriber
+                       (workspace_id, phone, phone_hash, first_name, number_kind, country, zones,
+                        jurisdictions)
+                   SELECT %s, '+1212' || lpad(n::text, 7, '0'), decode(md5(n::text), 'hex'),
+                          'Name' || n %% 500, 'mobile_or_landline', 'US', '{America/New_York}',
+                          '{US,US-NY}'
+                   FROM generate_series(%s::int, %s::int) AS n RETURNING id)
+               INSERT INTO subscribers_subscription (subscriber_id, brand_id, status, opted_in_at)
+               SELECT id, %s, 'opted_in', now() - interval '1 year' FROM made""",
+            [of.workspace_id, first, first + count - 1, of.pk],
         )
-        cursor.execute(
-            """INSERT INTO subscribers_subscription (subscriber_id, brand_id, status, opted_in_at)
-               SELECT id, %s, 'opted_in', now() - interval '1 year'
-               FROM subscribers_subscriber AS person
-               WHERE NOT EXISTS (SELECT FROM subscribers_subscription AS has
-                                 WHERE has.subscriber_id = person.id)""",
-            [of.pk],
-        )
-        cursor.execute("ANALYZE subscribers_subscriber, subscribers_subscription")
+        if count >= 1000:
+            cursor.execute("ANALYZE subscribers_subscriber, subscribers_subscription")
 
 
 def history(of: Brand, rows: int, *, days_ago: int = 1) -> None:

@@ -70,21 +70,14 @@ def count_of(node: Node | None, brand: Brand, *, now: dt.datetime) -> int:
 
 
 def membership(
-    brand: Brand,
-    campaigns: Collection[Campaign],
-    subscriber_ids: Collection[int],
-    *,
-    now: dt.datetime,
+    brand: Brand, wanted: dict[int, Node], subscriber_ids: Collection[int], *, now: dt.datetime
 ) -> dict[int, set[int] | None]:
-    """Which of these people are in the audience of each campaign that is not for everybody.
+    """Which of these people are in the audience of each campaign of the brand that has a filter.
 
-    None: its filter cannot be read, so nobody may be taken to be in it. A number of queries that
-    depends on neither people nor campaigns. `now`: the brand's clock.
+    `wanted`: their filters (`filters`). None: it cannot be read, so nobody may be taken to be in it.
+    A number of queries that depends on neither people nor campaigns. `now`: the brand's clock.
     """
-    wanted = filters([campaign.pk for campaign in campaigns]) if campaigns else {}
-    readable: dict[int, Condition] = {}
-    if wanted:
-        readable = _compile(wanted, brand, now)
+    readable = _compile(wanted, brand, now) if wanted else {}
     found: dict[int, set[int] | None] = dict.fromkeys(wanted)
     return found | people.within(readable, subscriber_ids)
 

@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -45,24 +46,59 @@ def build(
 
     `own`: the brand's row, where it was read already.
     """
-    everywhere, own = platform(), own or of_brand(brand)
-    span = Span(own.opens, own.closes)
-    hours = Hours("", span, span, span, None, holiday_same=True)
-    rules = _in_force(today)
-    days = own.engagement_days
-    return Policy(
-        platform_enabled=everywhere.sending_enabled,
-        brand_enabled=own.sending_enabled,
-        campaign_running=campaign is None or campaign.status == Campaign.Status.RUNNING,
-        daily_limit=own.daily_limit,
-        weekly_cap=campaign.weekly_cap if campaign else None,
-        engagement=None if days is None else dt.timedelta(days=days),
-        platform_remaining=platform_remaining,
-        brand_hours=hours,
-        laws=rules.laws,
-        purpose=purpose,
-        _windows=rules.windows_of(hours),
-    )
+    known = {brand.pk: own} if own else {}
+    in_force = read([brand], today=today, own=known)
+    return in_force.policy(brand, campaign, platform_remaining=platform_remaining, purpose=purpose)
+
+
+def read(
+    brands: Collection[Brand], *, today: dt.date, own: Mapping[int, BrandPolicy] | None = None
+) -> "InForce":
+    """What is in force for brands: three queries, whatever their number.
+
+    `own`: rows of brands that were read already, by brand.
+    """
+    rows = dict(own or {})
+    missing = [brand for brand in brands if brand.pk not in rows]
+    rows |= {row.brand_id: row for row in BrandPolicy.objects.filter(brand__in=missing)}
+    rows |= {brand.pk: of_brand(brand) for brand in brands if brand.pk not in rows}
+    return InForce(platform(), rows, _in_force(today))
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The rules of some brands at one moment."""
+
+    everywhere: PlatformPolicy
+    own: Mapping[int, BrandPolicy]  # by brand
+    rules: "_Rules"
+
+    def policy(
+        self,
+        brand: Brand,
+        campaign: Campaign | None,
+        *,
+        platform_remaining: int,
+        purpose: Purpose = Purpose.CAMPAIGN,
+    ) -> Policy:
+        """The policy for texts of one of them, of one campaign where it is given."""
+        own = self.own[brand.pk]
+        span = Span(own.opens, own.closes)
+        hours = Hours("", span, span, span, None, holiday_same=True)
+        days = own.engagement_days
+        return Policy(
+            platform_enabled=self.everywhere.sending_enabled,
+            brand_enabled=own.sending_enabled,
+            campaign_running=campaign is None or campaign.status == Campaign.Status.RUNNING,
+            daily_limit=own.daily_limit,
+            weekly_cap=campaign.weekly_cap if campaign else None,
+            engagement=None if days is None else dt.timedelta(days=days),
+            platform_remaining=platform_remaining,
+            brand_hours=hours,
+            laws=self.rules.laws,
+            purpose=purpose,
+            _windows=self.rules.windows_of(hours),
+        )
 
 
 def laws(today: dt.date) -> dict[str, Law]:

@@ -1,24 +1,23 @@
-"""The RQ job of a worker: claim, pass the gate, hand over, record.
+"""The RQ job of a worker: take what is due, pass the gate, hand over, record.
 
 No transaction is open while a provider is called. Where the process dies, the rows say what is
-known: before the gate the lease runs out and the text is due again; after it the reaper makes it
-`unknown`.
+known: before the gate's commit the text is due as it was; after it the reaper makes it `unknown`.
 """
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from uuid import UUID
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 
 import redis
 import structlog
 
 from sending import gate, limits, queues, routing, turns
-from sending.gate import Departing
+from sending.gate import Share
 from sending.models import Sender
 from sending.pipeline import BATCH, NEWS_WAIT, Pipeline
-from sending.queues import Leased
 from subscribers.models import Brand
 
 log = structlog.get_logger("carillon.dispatch")
@@ -26,6 +25,7 @@ log = structlog.get_logger("carillon.dispatch")
 SLICE_SECONDS = 5.0  # a worker stays with one brand this long, then takes turns
 SHORT_SLICE = 0.5  # while another brand waits for its turn
 CHAIN_SECONDS = 1.0  # one job goes on with other brands that ring until so long after its start
+TOGETHER = 25  # brands that pass the gate in one transaction
 HELD_BACK = 0.5  # a brand that may not send now is looked at again after so many seconds
 
 _stopping = False
@@ -61,115 +61,149 @@ def drain(brand_id: int, seconds: float = SLICE_SECONDS) -> int:
     everything has departed; without a shared pipeline, when everything is answered too.
     """
     if _shared is not None:
-        return _drain(_brand(brand_id), _shared, seconds) + _chain(_shared)
+        return _drain(_brands([brand_id]), _shared, seconds) + _chain(_shared)
     with Pipeline().running() as pipeline:
-        return _drain(_brand(brand_id), pipeline, seconds)
+        return _drain(_brands([brand_id]), pipeline, seconds)
 
 
-def _brand(brand_id: int) -> Brand:
-    return Brand.objects.select_related("workspace").get(pk=brand_id)
+def _brands(brand_ids: Collection[int]) -> list[Brand]:
+    return list(Brand.objects.select_related("workspace").filter(pk__in=brand_ids).order_by("pk"))
 
 
 def _chain(pipeline: Pipeline) -> int:
-    """Serve others whose turn it is, for a while: RQ's bookkeeping costs more than 20 texts do.
+    """Serve others whose turn it is, many at a time, for a while: RQ's bookkeeping costs more than
+    20 texts do, and so do a brand's own statements.
 
     Their own jobs, found later, find nothing left to do.
     """
     until = time.monotonic() + CHAIN_SECONDS
     departed = 0
     while _worker and not _stopping and time.monotonic() < until:
-        brand_id = turns.take(queues.valkey(), _worker)
-        if brand_id is None:
+        brand_ids = turns.take(queues.valkey(), _worker, many=TOGETHER)
+        if not brand_ids:
             break
-        departed += _drain(_brand(brand_id), pipeline, SLICE_SECONDS)
+        for _, brands in groupby(sorted(_brands(brand_ids), key=_is_sandbox), key=_is_sandbox):
+            departed += _drain(list(brands), pipeline, SLICE_SECONDS)
     return departed
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What one round did. `more`: something may still be due; `wait`: seconds until it may go."""
+def _is_sandbox(brand: Brand) -> bool:
+    return brand.sandbox
 
-    departed: int
-    more: bool
+
+@dataclass(slots=True)
+class _Round:
+    """What one round did, by brand. `done`: nothing more is due; `wait`: seconds until one of the
+    others may go on, where none did."""
+
+    departed: Counter[int] = field(default_factory=Counter)
+    done: set[int] = field(default_factory=set)
     wait: float = 0.0
 
 
-def _drain(brand: Brand, pipeline: Pipeline, seconds: float) -> int:
+def _drain(brands: Sequence[Brand], pipeline: Pipeline, seconds: float) -> int:
+    """Send for these brands, round by round, until all are done or their turn is over.
+
+    They are all sandboxes or none is.
+    """
     started = time.monotonic()
-    total = 0
-    step = _Step(0, more=True)
-    while step.more and not _stopping and time.monotonic() - started < seconds:
-        step = _step(brand, pipeline)
-        total += step.departed
-        if step.more and _should_yield(brand, step, time.monotonic() - started):
+    totals: Counter[int] = Counter()
+    going = {brand.pk: brand for brand in brands}
+    known: dict[int, list[Sender]] = {}
+    wait = 0.0
+    while going and not _stopping and time.monotonic() - started < seconds:
+        done = _round(list(going.values()), pipeline, known)
+        totals.update(done.departed)
+        for brand_id in done.done:
+            del going[brand_id]
+        wait = done.wait
+        if going and _should_yield(going, wait, time.monotonic() - started):
             break
-        if step.wait:
-            pipeline.write(wait=step.wait)
+        if wait:
+            pipeline.write(wait=wait)
     limits.give_back()
-    if step.more:
-        queues.ring(brand.pk, after=HELD_BACK if step.wait else 0.0)
-    if total:
-        with contextlib.suppress(redis.RedisError):  # a figure for people, nothing more
-            queues.note_departed(brand.pk, total)
-        took = round((time.monotonic() - started) * 1000)
-        log.info("drained", brand=brand.slug, texts=total, ms=took)
-    return total
+    for brand_id in going:
+        queues.ring(brand_id, after=HELD_BACK if wait else 0.0)
+    _tell(brands, totals, time.monotonic() - started)
+    return totals.total()
 
 
-def _should_yield(brand: Brand, step: _Step, spent: float) -> bool:
-    """A brand that has had its share, or can only wait, lets the others go first."""
-    return (bool(step.wait) or spent > SHORT_SLICE) and turns.others_wait(brand.pk)
+def _tell(brands: Sequence[Brand], totals: Counter[int], seconds: float) -> None:
+    if not totals:
+        return
+    with contextlib.suppress(redis.RedisError):  # a figure for people, nothing more
+        queues.note_departed(totals)
+    for brand in brands:
+        if totals[brand.pk]:
+            ms = round(seconds * 1000)
+            log.info("drained", brand=brand.slug, texts=totals[brand.pk], ms=ms)
 
 
-def _step(brand: Brand, pipeline: Pipeline) -> _Step:
-    """Write down what came back; while the network keeps up, claim a batch and let it depart."""
+def _should_yield(going: Mapping[int, Brand], wait: float, spent: float) -> bool:
+    """Brands that have had their share, or can only wait, let the others go first."""
+    return (bool(wait) or spent > SHORT_SLICE) and turns.others_wait(going.keys())
+
+
+def _round(brands: Sequence[Brand], pipeline: Pipeline, known: dict[int, list[Sender]]) -> _Round:
+    """Write down what came back; while the network keeps up, let a batch of each brand depart.
+
+    `known`: the brands' senders as the last round saw them, and this one.
+    """
     pipeline.write()
-    senders = routing.active_senders(brand)
-    if not senders:
-        log.warning("no_sender", brand=brand.slug)
-        return _Step(0, more=False)
-    room = min(BATCH, pipeline.room(senders))
-    if room <= 0:
-        return _Step(0, more=True, wait=NEWS_WAIT)
-    taken = limits.take_all(senders, room)
-    grants = taken.segments
-    if not any(grants.values()):
-        return _Step(0, more=True, wait=taken.wait)
-    used: dict[int, int] = dict.fromkeys(grants, 0)
-    lease_began = time.monotonic()
-    at_most = min(room, sum(grants.values()))
-    try:
-        token, leased = queues.claim(brand.pk, at_most=at_most)
-        departing = _depart(brand, token, leased, taken.left(senders), grants)
-        for one in departing:
-            used[one.sender_id] += one.segments
-    finally:
-        limits.settle_all(senders, granted=grants, used=used)
-    if departing:
-        by_id = {sender.pk: sender for sender in senders}
-        pipeline.send(brand, departing, by_id, token=token, lease_began=lease_began)
-    return _Step(len(departing), more=len(leased) == at_most)
+    if known and not any(pipeline.room(known[brand.pk]) for brand in brands):
+        return _Round(wait=NEWS_WAIT)
+    known.update(routing.active_senders(brands))
+    done = _Round()
+    rooms = {}
+    for brand in brands:
+        if known.get(brand.pk):
+            rooms[brand.pk] = min(BATCH // len(brands), pipeline.room(known[brand.pk]))
+        else:
+            log.warning("no_sender", brand=brand.slug)
+            done.done.add(brand.pk)
+    able = [brand for brand in brands if rooms.get(brand.pk, 0) > 0]
+    if able:
+        _depart(able, rooms, known, pipeline, done)
+    elif rooms:
+        done.wait = NEWS_WAIT
+    return done
 
 
 def _depart(
-    brand: Brand,
-    token: UUID,
-    leased: Sequence[Leased],
-    senders: Sequence[Sender],
-    grants: Mapping[int, int],
-) -> list[Departing]:
-    """Choose each text's sender and pass the gate with those whose sender has throughput left."""
-    left = dict(grants)
-    chosen: dict[UUID, Sender] = {}
-    over = []
-    for one in leased:
-        sender = routing.sender_for(str(one.subscriber_id or one.id), senders)
-        if left[sender.pk] > 0:
-            left[sender.pk] -= 1
-            chosen[one.id] = sender
-        else:
-            over.append(one.id)
-    if over:
-        queues.give_back(token, over, seconds=0.5)
-    kept = [one for one in leased if one.id in chosen]
-    return gate.pass_gate(brand, token, kept, chosen) if kept else []
+    brands: Sequence[Brand],
+    rooms: Mapping[int, int],
+    known: Mapping[int, Sequence[Sender]],
+    pipeline: Pipeline,
+    done: _Round,
+) -> None:
+    """Take what the senders' rates allow, pass the gate and hand over what departed."""
+    senders = [sender for brand in brands for sender in known[brand.pk]]
+    taken = limits.take_all({sender: rooms[sender.brand_id] for sender in senders})
+    shares = [_share(brand, known[brand.pk], rooms[brand.pk], taken) for brand in brands]
+    shares = [share for share in shares if share.at_most > 0]
+    if not shares:
+        done.wait = taken.wait
+        return
+    used: Counter[int] = Counter()
+    lease_began = time.monotonic()
+    batches = []
+    try:
+        batches = gate.pass_gate(shares)
+        for batch in batches:
+            for one in batch.departing:
+                used[one.sender_id] += one.segments
+    finally:
+        limits.settle_all(senders, granted=taken.segments, used=used)
+    by_id = {sender.pk: sender for sender in senders}
+    for batch, share in zip(batches, shares, strict=True):
+        if batch.departing:
+            pipeline.send(batch, by_id, lease_began=lease_began)
+            done.departed[batch.brand.pk] = len(batch.departing)
+        if batch.taken < share.at_most:
+            done.done.add(batch.brand.pk)
+
+
+def _share(brand: Brand, senders: Sequence[Sender], room: int, taken: limits.Grants) -> Share:
+    left = taken.left(senders)
+    segments = {sender.pk: taken.segments[sender.pk] for sender in left}
+    return Share(brand, left, segments, min(room, sum(segments.values())))

@@ -13,7 +13,7 @@ from campaigns import policy, variants
 from campaigns.eligibility import Action, Decision, Policy
 from campaigns.models import BrandPolicy, Campaign, Message
 from sending.facts import Person
-from sending.planning import Judge
+from sending.judge import Judge
 from sending.writing import Writer
 from subscribers.models import Brand
 

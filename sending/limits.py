@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import redis
@@ -70,15 +70,15 @@ _blocks: dict[int, _Block] = {}
 _guard = threading.Lock()
 
 
-def take_all(senders: Sequence[Sender], want: int) -> Grants:
-    """Take up to `want` segments of each sender, asking Valkey once, or not at all.
+def take_all(wanted: Mapping[Sender, int]) -> Grants:
+    """Take up to so many segments of each sender, asking Valkey once, or not at all.
 
     Raises redis.RedisError when Valkey cannot be reached.
     """
     grants = Grants()
     requests: list[_Request] = []
     with _guard:
-        for sender in senders:
+        for sender, want in wanted.items():
             held, stale = _unpack(sender.pk)
             grants.segments[sender.pk] = held
             if held < want or stale:
@@ -87,7 +87,7 @@ def take_all(senders: Sequence[Sender], want: int) -> Grants:
     if requests:
         _ask(requests, grants)
     with _guard:
-        for sender in senders:
+        for sender, want in wanted.items():
             beyond = grants.segments[sender.pk] - want
             if beyond > 0:
                 _hold(sender, beyond)
@@ -95,14 +95,8 @@ def take_all(senders: Sequence[Sender], want: int) -> Grants:
     return grants
 
 
-def take(sender: Sender, want: int) -> tuple[int, float]:
-    """Take of one sender: (how many were granted, seconds until there is one again)."""
-    granted, wait, _ = _run([_Request(sender, want=want)])[0]
-    return granted, wait
-
-
 def settle_all(
-    senders: Sequence[Sender], *, granted: Mapping[int, int], used: Mapping[int, int]
+    senders: Iterable[Sender], *, granted: Mapping[int, int], used: Mapping[int, int]
 ) -> None:
     """Correct grants by what was really used: more is charged, less is held or given back.
 
@@ -111,7 +105,7 @@ def settle_all(
     requests = []
     with _guard:
         for sender in senders:
-            unused = granted[sender.pk] - used[sender.pk]
+            unused = granted[sender.pk] - used.get(sender.pk, 0)
             held = min(unused, _block_of(sender))
             if held > 0:
                 _hold(sender, held)
@@ -119,11 +113,6 @@ def settle_all(
             if unused:
                 requests.append(_Request(sender, back=unused))
     _run_softly(requests)
-
-
-def settle(sender: Sender, *, granted: int, used: int) -> None:
-    """Correct the grant of one sender."""
-    settle_all([sender], granted={sender.pk: granted}, used={sender.pk: used})
 
 
 def give_back() -> None:

@@ -199,8 +199,8 @@ class SentLog(models.Model):
 class QueuedText(models.Model):
     """A text that is still to be sent: its place in its brand's queue.
 
-    Taking it is moving `due_at` to the end of the lease, under a token; when the lease ends it is
-    simply due again. It leaves with its text's point of no return.
+    Taking it is locking its row for as long as the gate decides. It leaves with its text's point of
+    no return; a worker that dies before has taken nothing.
     """
 
     class Lane(models.IntegerChoices):
@@ -217,8 +217,7 @@ class QueuedText(models.Model):
         Subscriber, on_delete=models.PROTECT, db_constraint=False, null=True
     )
     lane = models.SmallIntegerField(choices=Lane)
-    due_at = models.DateTimeField(help_text="Infinity: until somebody resumes.")
-    lease_token = models.UUIDField(null=True)
+    due_at = models.DateTimeField(help_text="The year 9999: until somebody resumes.")
 
     tenant_path = "brand__workspace"
     brand_path = "brand"

@@ -101,28 +101,34 @@ def _columns(texts: Sequence[NewText]) -> dict[str, object]:
 _WRITTEN = {"id": arrays.ids, "body": arrays.words, "reason": arrays.words}
 
 
-def depart(
-    token: UUID, brand_id: int, senders: dict[UUID, int], *, lease: dt.timedelta
-) -> set[UUID]:
-    """The point of no return: these texts (id -> sender) leave the queue and may be sent now.
+class Leaving(NamedTuple):
+    """A text that may be sent now, by this sender, in its brand's departure `token`."""
 
-    Answers the ids that departed: those that were planned. Part of the gate's transaction; their
-    departure is on record before any call is made.
+    id: UUID
+    sender_id: int
+    token: UUID
+
+
+def depart(texts: Sequence[Leaving], *, lease: dt.timedelta) -> set[UUID]:
+    """The point of no return: these texts leave the queue and may be sent now.
+
+    Answers the ids that departed: those that were planned. Part of the gate's transaction; each
+    brand's departure is on record before any call is made.
     """
-    if not senders:
+    if not texts:
         return set()
+    ids, senders, tokens = zip(*texts, strict=True)
     with connection.cursor() as cursor:
         cursor.execute(
             statements.DEPART,
             {
-                "ids": arrays.ids(senders),
-                "senders": arrays.literal(senders.values()),
-                "token": token,
-                "brand": brand_id,
+                "ids": arrays.ids(ids),
+                "senders": arrays.literal(senders),
+                "tokens": arrays.ids(tokens),
                 "lease": lease,
             },
         )
-        return set(cursor.fetchone()[0])
+        return {text_id for (departed,) in cursor.fetchall() for text_id in departed}
 
 
 def end(endings: Iterable[tuple[UUID, str, str]]) -> None:

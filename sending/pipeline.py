@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from uuid import UUID
 
 import structlog
 from django.db import OperationalError, connection
 
-from sending import outcomes, refusals, senders, tallies
-from sending.gate import Departing
+from sending import gate, outcomes, refusals, senders, tallies
 from sending.gateways import registry
-from sending.gateways.base import Account
+from sending.gateways.base import Account, Text
 from sending.gateways.transport import Transport
 from sending.models import Sender
 from sending.outcomes import Answered
@@ -64,24 +62,18 @@ class Pipeline:
         room = carried + carried // 4 + 1 - doubtful
         return room if room >= min(BATCH, carried // 2) else 0
 
-    def send(
-        self,
-        brand: Brand,
-        departing: Sequence[Departing],
-        by_id: Mapping[int, Sender],
-        *,
-        token: UUID,
-        lease_began: float,
-    ) -> None:
+    def send(self, passed: gate.Batch, by_id: Mapping[int, Sender], *, lease_began: float) -> None:
         """Hand departed texts to the network. `lease_began` is on the monotonic clock."""
         last_start = lease_began + LEASE.total_seconds() - CALL_TIMEOUT - SPARE
-        batch = Batch(brand, token, last_start, len(departing))
-        for sender_id in {one.sender_id for one in departing}:
+        batch = Batch(passed.brand, passed.token, last_start, len(passed.departing))
+        texts_of: dict[int, list[Text]] = defaultdict(list)
+        for one in passed.departing:
+            texts_of[one.sender_id].append(one.text)
+        for sender_id, texts in texts_of.items():
             sender = by_id[sender_id]
             gateway = registry.get(sender.gateway)
-            texts = [one.text for one in departing if one.sender_id == sender_id]
             self._departed[sender_id] += len(texts)
-            calls = gateway.calls(texts, account(brand, sender))
+            calls = gateway.calls(texts, account(passed.brand, sender))
             self._wire.add(calls, Flight(batch, sender_id, gateway, sender.in_flight))
 
     @contextlib.contextmanager

@@ -22,7 +22,7 @@ from django.db.models import QuerySet
 
 from campaigns import audience, lifecycle, policy, runs
 from campaigns.content import BadContent
-from campaigns.eligibility import Action, Decision, Facts, Policy, Purpose, Reason, decide
+from campaigns.eligibility import Action, Decision, Policy, Purpose, Reason
 from campaigns.models import Campaign, Message, Run
 from campaigns.variants import Part
 from campaigns.wording import TooLong
@@ -30,6 +30,7 @@ from sending import costs, credits, facts, outage, outcomes, parts, queues
 from sending.ahead import Ahead
 from sending.facts import Person
 from sending.identity import identify, namer
+from sending.judge import Judge
 from sending.models import QueuedText, State
 from sending.outcomes import NewText
 from sending.writing import Writer
@@ -208,36 +209,6 @@ _NEXT_OF_AUDIENCE = """
     SELECT own.subscriber_id FROM subscribers_subscription AS own
     JOIN subscribers_subscriber AS person ON person.id = own.subscriber_id
     WHERE own.brand_id = %s AND own.subscriber_id > %s AND {}"""
-
-
-class Judge:
-    """Decides by one policy at one moment, once for all people of whom the same is known.
-
-    `now`: the brand's clock.
-    """
-
-    def __init__(self, campaign_id: int, rules: Policy, now: dt.datetime) -> None:
-        self.campaign_id, self.rules, self.now = campaign_id, rules, now
-        # By the identity of facts that people share; kept beside it, so that it stays theirs.
-        self._known: dict[int, tuple[Facts, Decision]] = {}
-
-    def decide(self, person: Person) -> Decision:
-        """The decision; where it cannot be made the person is passed over, visibly."""
-        facts = person.for_campaign(self.campaign_id)
-        known = self._known.get(id(facts))
-        if known is None:
-            decision = decide_safely(person, self.campaign_id, self.rules, self.now)
-            known = self._known[id(facts)] = facts, decision
-        return known[1]
-
-
-def decide_safely(person: Person, campaign_id: int, rules: Policy, now: dt.datetime) -> Decision:
-    """The decision; where it cannot be made the person is passed over, visibly."""
-    try:
-        return decide(person.for_campaign(campaign_id), rules, now)
-    except Exception:
-        log.exception("decision_failed", subscriber=person.subscriber_id, campaign=campaign_id)
-        return Decision(Action.SKIP, Reason.ERROR)
 
 
 def choose(messages: Sequence[Message], *cause: object) -> Message:

@@ -89,8 +89,8 @@ def of_all(brands: list[Brand]) -> list[QueueState]:
 
 # What every count of a queue says of some of its rows: due, due later, seconds that the oldest waits.
 COUNTS = """
-    count(*) FILTER (WHERE due_at <= now() AND lease_token IS NULL) AS due,
-    count(*) FILTER (WHERE due_at > now() AND lease_token IS NULL) AS later,
+    count(*) FILTER (WHERE due_at <= now()) AS due,
+    count(*) FILTER (WHERE due_at > now()) AS later,
     extract(epoch FROM now() - min(due_at) FILTER (WHERE due_at <= now())) AS oldest"""
 _DEPTH = f"""
     SELECT lane, {COUNTS} FROM sending_queuedtext WHERE brand_id = %(brand)s GROUP BY lane"""

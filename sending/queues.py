@@ -6,9 +6,8 @@ twice finds nothing the second time.
 
 import datetime as dt
 import time
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import redis
@@ -89,12 +88,14 @@ def _ring_all(client: redis.Redis, brand_ids: Sequence[int]) -> None:
     pipe.execute()
 
 
-def note_departed(brand_id: int, texts: int) -> None:
-    """Count texts that departed, for the rate that an operator sees."""
-    key = f"carillon:departed:{brand_id}:{int(time.time() // 60)}"
+def note_departed(texts: Mapping[int, int]) -> None:
+    """Count texts that departed, by brand, for the rate that an operator sees."""
+    minute = int(time.time() // 60)
     pipe = valkey().pipeline(transaction=False)
-    pipe.incrby(key, texts)
-    pipe.expire(key, 180)
+    for brand_id, count in texts.items():
+        key = f"carillon:departed:{brand_id}:{minute}"
+        pipe.incrby(key, count)
+        pipe.expire(key, 180)
     pipe.execute()
 
 
@@ -115,54 +116,32 @@ def departed_per_second_of(brand_ids: Sequence[int]) -> dict[int, float]:
     return {pk: (last + this) / (60 + now % 60) for pk, last, this in pairs}
 
 
-@dataclass(frozen=True, slots=True)
-class Leased:
-    """A queued text that this worker holds until the lease ends."""
+class Waiting(NamedTuple):
+    """A due text that this transaction holds."""
 
     id: UUID
+    brand_id: int
     subscriber_id: int | None
     campaign_id: int | None
 
 
-def claim(brand_id: int, *, at_most: int) -> tuple[UUID, list[Leased]]:
-    """Lease due texts of a brand, the highest lane first: (token, texts). Nobody else gets them."""
-    token = uuid.uuid4()
+def take(at_most: Mapping[int, int]) -> list[Waiting]:
+    """Lock due texts of brands (id -> how many at most), the highest lane of each first.
+
+    Until the transaction ends others pass over them. What nobody puts off stays due.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(
-            _CLAIM, {"brand": brand_id, "at_most": at_most, "token": token, "lease": LEASE}
-        )
-        return token, [Leased(*row) for row in cursor.fetchall()]
+        cursor.execute(_TAKE, [arrays.literal(at_most), arrays.literal(at_most.values())])
+        return [Waiting(*row) for row in cursor.fetchall()]
 
 
-def put_off(token: UUID, until: Sequence[tuple[UUID, dt.datetime]]) -> None:
-    """Give leased texts back, each due at its own instant."""
+def put_off(until: Sequence[tuple[UUID, dt.datetime]]) -> None:
+    """Let taken texts be due at an instant each."""
     if not until:
         return
     with connection.cursor() as cursor:
         ids, moments = zip(*until, strict=True)
-        cursor.execute(_PUT_OFF, [arrays.ids(ids), arrays.literal(moments), token])
-
-
-def give_back(token: UUID, ids: Sequence[UUID], *, seconds: float) -> None:
-    """Give leased texts back, due again after so many seconds."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE sending_queuedtext SET lease_token = NULL,"
-            " due_at = clock_timestamp() + make_interval(secs => %s)"
-            " WHERE id = ANY(%s::uuid[]) AND lease_token = %s",
-            [seconds, arrays.ids(ids), token],
-        )
-
-
-def still_held(token: UUID, ids: Sequence[UUID]) -> set[UUID]:
-    """Which of these texts the lease still holds; they stay locked until the transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id FROM sending_queuedtext WHERE id = ANY(%s::uuid[]) AND lease_token = %s"
-            " ORDER BY id FOR UPDATE",
-            [arrays.ids(ids), token],
-        )
-        return {row[0] for row in cursor.fetchall()}
+        cursor.execute(_PUT_OFF, [arrays.ids(ids), arrays.literal(moments)])
 
 
 # now() and not clock_timestamp(): an index cannot be searched by a volatile function.
@@ -173,21 +152,17 @@ _BRANDS_WITH_DUE = """
         WHERE queued.brand_id = brand.id AND queued.lane = lanes.lane
           AND queued.due_at <= now() LIMIT 1) AS due)"""
 
-# Materialised: a subquery with LIMIT inside an UPDATE may run more than once and take too many.
-_CLAIM = """
-    WITH taken AS MATERIALIZED (
-        SELECT due.id FROM generate_series(0, 2) AS lanes(lane), LATERAL (
-            SELECT waiting.id FROM sending_queuedtext AS waiting
-            WHERE waiting.brand_id = %(brand)s AND waiting.lane = lanes.lane
-              AND waiting.due_at <= now()
-            ORDER BY waiting.due_at LIMIT %(at_most)s FOR UPDATE SKIP LOCKED) AS due
-        LIMIT %(at_most)s)
-    UPDATE sending_queuedtext AS queued
-    SET lease_token = %(token)s, due_at = now() + %(lease)s
-    FROM taken WHERE queued.id = taken.id
-    RETURNING queued.id, queued.subscriber_id, queued.campaign_id"""
+_TAKE = """
+    SELECT due.id, due.brand_id, due.subscriber_id, due.campaign_id
+    FROM unnest(%s::bigint[], %s::int[]) AS wanted(brand_id, at_most), LATERAL (
+        SELECT waiting.* FROM generate_series(0, 2) AS lanes(lane), LATERAL (
+            SELECT * FROM sending_queuedtext AS one
+            WHERE one.brand_id = wanted.brand_id AND one.lane = lanes.lane
+              AND one.due_at <= now()
+            ORDER BY one.due_at LIMIT wanted.at_most FOR UPDATE SKIP LOCKED) AS waiting
+        LIMIT wanted.at_most) AS due"""
 
 _PUT_OFF = """
-    UPDATE sending_queuedtext AS queued SET lease_token = NULL, due_at = given.due_at
+    UPDATE sending_queuedtext AS queued SET due_at = given.due_at
     FROM unnest(%s::uuid[], %s::timestamptz[]) AS given(id, due_at)
-    WHERE queued.id = given.id AND queued.lease_token = %s"""
+    WHERE queued.id = given.id"""

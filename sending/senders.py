@@ -1,6 +1,6 @@
 """A sender's state: a person pauses and resumes it, a provider's refusal stops it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.conf import settings
 
@@ -47,10 +47,9 @@ def callback_url(sender: Sender) -> str:
     return f"{settings.PUBLIC_URL}/webhooks/{sender.gateway}/{sender.webhook_token}"
 
 
-def in_use(senders: Iterable[Sender]) -> set[int]:
+def in_use(sender_ids: Collection[int]) -> set[int]:
     """Which of these may still send, by the rows as they are now."""
-    chosen = {sender.pk for sender in senders}
-    rows = Sender.objects.filter(pk__in=chosen, status=Sender.Status.ACTIVE)
+    rows = Sender.objects.filter(pk__in=sender_ids, status=Sender.Status.ACTIVE)
     return set(rows.values_list("pk", flat=True))
 
 

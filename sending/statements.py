@@ -40,14 +40,15 @@ DEPART = """
     WITH unqueued AS (DELETE FROM sending_queuedtext WHERE id = ANY(%(ids)s::uuid[])),
     departed AS (
         UPDATE sending_sentlog AS text
-        SET state = 'sending', reason = '', lease_token = %(token)s, sender_id = given.sender_id,
+        SET state = 'sending', reason = '', lease_token = given.token, sender_id = given.sender_id,
             sent_at = clock_timestamp(), changed_at = now()
-        FROM unnest(%(ids)s::uuid[], %(senders)s::bigint[]) AS given(id, sender_id)
+        FROM unnest(%(ids)s::uuid[], %(senders)s::bigint[], %(tokens)s::uuid[])
+            AS given(id, sender_id, token)
         WHERE text.id = given.id AND text.id = ANY(%(ids)s::uuid[]) AND text.state = 'planned'
-        RETURNING text.id)
+        RETURNING text.id, text.brand_id, given.token)
     INSERT INTO sending_departure (token, brand_id, texts, expires_at)
-    SELECT %(token)s, %(brand)s, coalesce(array_agg(id), '{}'), clock_timestamp() + %(lease)s
-    FROM departed RETURNING texts"""
+    SELECT token, brand_id, array_agg(id), clock_timestamp() + %(lease)s
+    FROM departed GROUP BY token, brand_id RETURNING texts"""
 
 END = """
     UPDATE sending_sentlog AS text
@@ -179,8 +180,7 @@ _DOUBT = """
     SELECT count(*) FROM doubted"""
 DOUBT_WAITING = _DOUBT.format(
     condition="""text.expires_at > %(since)s
-          AND (queued.due_at <= now() OR queued.due_at = %(parked)s
-               OR queued.lease_token IS NOT NULL)
+          AND (queued.due_at <= now() OR queued.due_at = %(parked)s)
           AND NOT EXISTS (SELECT FROM campaigns_campaign AS campaign
               WHERE campaign.id = queued.campaign_id AND campaign.status = 'cancelled')"""
 )

@@ -209,11 +209,12 @@ def lock_and_gather(
 ) -> dict[str, Facts]:
     """`facts_of` for the gate: no opt-out of these numbers commits before its transaction ends.
 
-    Who is no subscriber has no row that could be locked.
+    Who is no subscriber has no row that could be locked. Without the numbers that somebody else
+    holds.
     """
-    if numbers:
-        consent.lock_numbers(phone_hash(brand.workspace_id, number) for number, _ in numbers)
-    return facts_of(brand, numbers, now=now)
+    hashes = {number: phone_hash(brand.workspace_id, number) for number, _ in numbers}
+    free = consent.lock_free_numbers(hashes.values())
+    return facts_of(brand, [one for one in numbers if hashes[one[0]] in free], now=now)
 
 
 def _suppressed(brand: Brand, hashes: Collection[bytes]) -> Sequence[bytes]:

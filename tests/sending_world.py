@@ -7,9 +7,11 @@ any hour: New York may be texted, Hawaii still sleeps.
 import contextlib
 import datetime as dt
 import itertools
+import threading
+import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,7 +25,6 @@ from sending.archive_models import kept_since
 from sending.gate import Departing
 from sending.identity import identify
 from sending.models import QueuedText, Sender, SentLog, State
-from sending.queues import Leased
 from subscribers import clock, consent, phones, upsert
 from subscribers.consent import OptIn
 from subscribers.models import Brand, ConsentSource, Subscriber, Workspace
@@ -169,20 +170,61 @@ def make_text(brand: Brand, state: str = State.PLANNED, **fields: Any) -> SentLo
     return text
 
 
-def claim(brand: Brand, at_most: int = 500) -> tuple[uuid.UUID, list[Leased]]:
-    return queues.claim(brand.pk, at_most=at_most)
-
-
 def pass_gate(
     brand: Brand, sender: Sender, *, at_most: int = 500
-) -> tuple[uuid.UUID, list[Departing]]:
-    """Claim what is due and pass the gate with it, all by one sender."""
-    token, leased = claim(brand, at_most)
-    return token, gate.pass_gate(brand, token, leased, {one.id: sender for one in leased})
+) -> tuple[uuid.UUID, Sequence[Departing]]:
+    """Take what is due and pass the gate with it, all by one sender."""
+    batch = gate_batch(brand, sender, at_most=at_most)
+    return batch.token, batch.departing
+
+
+def gate_batch(brand: Brand, *senders: Sender, at_most: int = 500) -> gate.Batch:
+    """The same by some senders, with what else is known of it."""
+    share = gate.Share(brand, senders, {one.pk: at_most for one in senders}, at_most)
+    return gate.pass_gate([share])[0]
+
+
+@contextlib.contextmanager
+def elsewhere(act: Callable[[], Any]) -> Iterator[None]:
+    """Somebody else has done this and holds its locks until the block ends."""
+    ready, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            act()
+            ready.set()
+            done.wait(30)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        holding = thread.submit(hold)
+        try:
+            assert ready.wait(30)
+            yield
+        finally:
+            done.set()
+        holding.result()
+
+
+def due_soon() -> bool:
+    """Whether a text waits that is due, or will be in a moment: the gate passed it over."""
+    time.sleep(0.02)
+    return QueuedText.objects.filter(due_at__lt=clock.now() + dt.timedelta(seconds=2)).exists()
+
+
+def due_one_after_the_other() -> None:
+    """Let what is due be so in an order that a test can foresee."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sending_queuedtext AS queued"
+            " SET due_at = now() - interval '1 hour' + place * interval '1 ms'"
+            " FROM (SELECT id, row_number() OVER (ORDER BY id) AS place FROM sending_queuedtext"
+            "       WHERE due_at <= now()) AS listed WHERE queued.id = listed.id"
+        )
 
 
 def all_due() -> None:
-    """Let time pass until whatever is put off or leased is due."""
+    """Let time pass until whatever is put off is due."""
     QueuedText.objects.filter(due_at__lt=queues.PARKED).update(due_at=clock.now())
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import pycurl
@@ -62,6 +62,7 @@ class Slot:
         "_chunks",
         "_fenced",
         "_lines",
+        "_loaded",
         "_may_start",
         "_opened",
         "_requests",
@@ -83,6 +84,7 @@ class Slot:
         self._requests = 0
         self._fenced = False
         self._may_start: Callable[[Call], bool] = always
+        self._loaded: tuple[object, ...] = ()  # what the handle was told with the last call
         self.handle = handle = pycurl.Curl()
         handle.setopt(pycurl.NOSIGNAL, 1)
         handle.setopt(pycurl.PROXY, "")  # an empty name switches off the environment's as well
@@ -112,27 +114,35 @@ class Slot:
         self._opened.clear()
         self._lines.clear()
         self._chunks.clear()
+        told = (call.method, call.url, call.headers, limits)
+        if told != self._loaded:
+            self._loaded = ()
+            self._tell(call, limits)
+            self._loaded = told
+        if call.method == "POST":
+            handle.setopt(pycurl.POSTFIELDS, call.body or b"")
+
+    def _tell(self, call: Call, limits: tuple[int, int]) -> None:
+        """All but the body: most calls of a sender differ in nothing else."""
+        handle = self.handle
         handle.setopt(pycurl.FRESH_CONNECT, 0)
         handle.setopt(pycurl.URL, call.url.encode())
         handle.setopt(pycurl.HTTPHEADER, _header_lines(call.headers))
         handle.setopt(pycurl.TIMEOUT_MS, limits[0])
         handle.setopt(pycurl.CONNECTTIMEOUT_MS, limits[1])
-        if call.method == "POST":
-            handle.setopt(pycurl.POST, 1)
-            handle.setopt(pycurl.POSTFIELDS, call.body or b"")
-        else:
-            handle.setopt(pycurl.HTTPGET, 1)
+        handle.setopt(pycurl.POST if call.method == "POST" else pycurl.HTTPGET, 1)
 
     def start_over(self) -> None:
         """Prepare for a new connection, after an old one turned out to be closed."""
         self.stale = False
+        self._loaded = ()  # so that the next call clears it
         self.handle.setopt(pycurl.FRESH_CONNECT, 1)
 
     def result(self, error: int) -> Answer | NoAnswer:
         """What came of the call, given libcurl's error number (0 for none)."""
         if not error:
-            headers = _headers(self._lines)
-            if headers is None:
+            headers = Headers(self._lines)
+            if not headers.whole:
                 return NoAnswer(written=True, detail="answer-cut-short")
             status = self.handle.getinfo(pycurl.RESPONSE_CODE)
             return Answer(status, headers, b"".join(self._chunks))
@@ -205,20 +215,42 @@ def _gone(descriptor: int | None) -> bool:
     return bool(poll.poll(0))
 
 
-def _headers(lines: Sequence[bytes]) -> dict[str, str] | None:
-    """Names in lower case, the last of repeated ones; interim answers (1xx) are left out.
+class Headers(Mapping[str, str]):
+    """An answer's headers: names in lower case, the last of repeated ones, without interim answers.
 
-    None when the connection ended before the blank line: libcurl takes that for an answer.
+    They are parsed when somebody asks; of most answers nobody does. `whole` is False where the
+    connection ended before the blank line: libcurl takes that for an answer.
     """
-    headers: dict[str, str] = {}
-    whole = False
-    for line in lines:
-        if line.startswith(b"HTTP/"):
-            headers.clear()
-            whole = False
-            continue
-        whole = whole or not line.strip()
-        name, colon, value = line.decode("latin-1").partition(":")
-        if colon:
-            headers[name.strip().lower()] = value.strip()
-    return headers if whole else None
+
+    __slots__ = ("_lines", "_parsed", "whole")
+
+    def __init__(self, lines: Sequence[bytes]) -> None:
+        self._lines = tuple(lines)
+        self._parsed: dict[str, str] | None = None
+        self.whole = bool(lines) and not lines[-1].strip()
+        if not self.whole:  # trailers may follow the blank line
+            self._parse()
+
+    def __getitem__(self, name: str) -> str:
+        return self._parse()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parse())
+
+    def __len__(self) -> int:
+        return len(self._parse())
+
+    def _parse(self) -> dict[str, str]:
+        if self._parsed is None:
+            headers: dict[str, str] = {}
+            for line in self._lines:
+                if line.startswith(b"HTTP/"):
+                    headers.clear()
+                    self.whole = False
+                    continue
+                self.whole = self.whole or not line.strip()
+                name, colon, value = line.decode("latin-1").partition(":")
+                if colon:
+                    headers[name.strip().lower()] = value.strip()
+            self._parsed = headers
+        return self._parsed

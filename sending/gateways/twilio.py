@@ -187,7 +187,9 @@ def _read_success(call: Call, answer: Answer, said: dict[str, Any]) -> list[Outc
         detail = _masked(call, words.of_body(answer.body))
         return for_all(call, Fate.UNKNOWN, code=f"http-{answer.status}", detail=detail)
     code = words.scalar(said.get("error_code"))
-    detail = bounded(_masked(call, words.scalar(said.get("error_message"))))
+    detail = words.scalar(said.get("error_message"))
+    if detail:
+        detail = bounded(_masked(call, detail))
     return [
         Outcome(text.id, Fate.ACCEPTED, provider_id=sid, code=code, detail=detail)
         for text in call.texts

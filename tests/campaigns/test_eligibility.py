@@ -19,7 +19,7 @@ from campaigns.eligibility import (
 )
 from campaigns.models import BrandPolicy, Campaign, Message
 from campaigns.schedule import STOP_BEFORE_END
-from sending import planning
+from sending import judge, planning
 from sending.facts import Person
 from sending.identity import namer
 from sending.models import QueuedText, State
@@ -336,9 +336,7 @@ def test_where_the_decision_fails_nothing_is_sent(
 
     with pytest.raises((KeyError, ValueError, TypeError)):
         decide(known, rules, NOW)
-    assert planning.decide_safely(person(known), 1, rules, NOW) == Decision(
-        Action.SKIP, Reason.ERROR
-    )
+    assert judge.decide_safely(person(known), 1, rules, NOW) == Decision(Action.SKIP, Reason.ERROR)
 
 
 @pytest.mark.parametrize("body", ["{{ nickname }}", "{% if %}", "{{ first_name | boom }}", "", " "])

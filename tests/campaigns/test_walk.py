@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from campaigns.eligibility import RULES, Action, Facts, Policy, Reason, decide, walk
-from sending import planning
+from sending import judge
 from sending.facts import Person
 from tests.campaigns.people import NOW, NOWS, PERSONS, POLICIES, facts, policy
 from tests.campaigns.test_eligibility import RULES as BROKEN
@@ -71,7 +71,7 @@ def test_a_rule_that_fails_stops_as_it_does_at_planning(broken: dict[str, object
 
     stopping = next(step for step in walk(person, policy(), NOW) if not step.passes)
 
-    planned = planning.decide_safely(Person(1, "+12125550100", {}, person, {}), 1, policy(), NOW)
+    planned = judge.decide_safely(Person(1, "+12125550100", {}, person, {}), 1, policy(), NOW)
     assert stopping.decision == planned
     assert planned.reason is Reason.ERROR
 

@@ -46,7 +46,7 @@ def of(samples: Samples, name: str, **labels: str) -> float | None:
 def test_a_brands_queue_is_told(brand: Brand, sender: Sender, client: Client) -> None:
     texts = world.planned_texts(brand, 5)
     world.pass_gate(brand, sender, at_most=2)
-    queues.note_departed(brand.pk, 2)
+    queues.note_departed({brand.pk: 2})
     AutomaticPause.objects.create(
         campaign=texts[0].campaign, cause="errors", bad=1, of=2, limit=20, since=texts[0].changed_at
     )

@@ -114,7 +114,7 @@ def test_a_burst_of_errors_moves_traffic_to_the_others_and_says_why(brand: Brand
 
     assert circuits.review() == 1
 
-    assert routing.active_senders(brand) == [well]
+    assert routing.active_senders([brand]) == {brand.pk: [well]}
     shift = SenderShift.objects.get()
     assert (shift.sender, shift.from_share, shift.to_share) == (failing, 100, 0)
     assert shift.reason == "30 of 40 calls of the last minute failed"
@@ -180,7 +180,7 @@ def test_a_flushed_valkey_forgets_statistics_and_no_circuit(brand: Brand, sender
     queues.valkey().flushdb()
 
     assert circuits.review() == 0
-    assert routing.active_senders(brand) == []
+    assert routing.active_senders([brand]) == {}
 
 
 def test_a_stopped_sender_stays_stopped(brand: Brand, sender: Sender) -> None:
@@ -204,7 +204,7 @@ def test_a_person_who_knows_better_gives_a_sender_everything_again(
     admin_client.post(button, {"_form_submitted": "True"})
 
     assert circuits.review() == 0, "the errors of the minute before are forgotten"
-    assert routing.active_senders(brand) == [sender]
+    assert routing.active_senders([brand]) == {brand.pk: [sender]}
     assert shifts() == [(100, 0), (0, 100)]
     assert SenderShift.objects.last().reason == "Closed by admin"
     assert not circuits.close(sender.pk, by="admin"), "there is nothing to close"
@@ -285,7 +285,7 @@ def test_a_real_outage_opens_the_circuit_and_the_other_sender_takes_over(
     circuits.review()
 
     Sender.objects.filter(pk=well.pk).update(status=Sender.Status.ACTIVE)
-    assert routing.active_senders(brand) == [well]
+    assert routing.active_senders([brand]) == {brand.pk: [well]}
     assert SenderShift.objects.get().sender == failing
 
 

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import BrandPolicy, Campaign, PlatformPolicy, Run
-from sending import facts, gate, parking, partitions
+from sending import facts, parking, partitions
 from sending.identity import identify
 from sending.models import Sender, SentLog, State
 from subscribers import clock
@@ -73,11 +73,10 @@ def test_a_cap_by_subject_holds_across_brands_however_many_workers_send(
     def work(one: Brand) -> list[str]:
         gone: list[str] = []
         for _ in range(200):
-            token, leased = world.claim(one, 2)
-            if not leased:
+            batch = world.gate_batch(one, senders[one], at_most=2)
+            if not batch.taken and not world.due_soon():
                 return gone
-            own = dict.fromkeys([text.id for text in leased], senders[one])
-            gone += [text.text.to for text in gate.pass_gate(one, token, leased, own)]
+            gone += [text.text.to for text in batch.departing]
         raise AssertionError("the queue never empties")
 
     jobs = [lambda one=one: work(one) for one in senders for _ in range(10)]
@@ -147,12 +146,12 @@ def test_a_run_that_ended_long_ago_does_not_make_the_look_back_longer(brand: Bra
     (person,) = world.make_people(brand, 1)
     now = clock.now()
     run = old_run(brand, person, started=30 * DAY, planned_at=now - 12 * DAY)
-    assert facts._slow(brand, now) == now
+    assert facts._slow([brand.workspace_id], now, sandbox=True) == now
 
     Run.objects.filter(pk=run.pk).update(planned_at=None, finished_at=now - 12 * DAY)
-    assert facts._slow(brand, now) == now
+    assert facts._slow([brand.workspace_id], now, sandbox=True) == now
     Run.objects.filter(pk=run.pk).update(finished_at=now - DAY)
-    assert facts._slow(brand, now) == run.started_at
+    assert facts._slow([brand.workspace_id], now, sandbox=True) == run.started_at
 
 
 def test_a_cancelled_campaign_that_was_never_planned_to_its_end_is_finished(brand: Brand) -> None:
@@ -198,7 +197,7 @@ def test_slow_runs_are_found_by_their_own_index(brand: Brand) -> None:
         cursor.execute("SET enable_seqscan = off")
         cursor.execute(
             f"EXPLAIN {facts._SLOW}",
-            [facts.SLOWEST_PLANNING, clock.now(), brand.workspace_id, brand.sandbox],
+            [facts.SLOWEST_PLANNING, clock.now(), [brand.workspace_id], brand.sandbox],
         )
         plan = "\n".join(row[0] for row in cursor.fetchall())
         cursor.execute("RESET enable_seqscan")

@@ -11,7 +11,7 @@ from campaigns.eligibility import Purpose
 from campaigns.models import BrandPolicy, PlatformPolicy
 from sending import gate, parking, queues
 from sending.models import DailyTotal, Departure, QueuedText, Sender, SentLog, State
-from subscribers import clock
+from subscribers import clock, consent
 from subscribers.models import Brand
 from tests import sending_world as world
 
@@ -118,7 +118,6 @@ def test_outside_the_hours_a_text_is_put_off_to_the_window_in_real_time(
     opens = dt.datetime.combine(here.date(), dt.time(15), EASTERN)
     assert departing == []
     assert due_at(text) == opens - brand.clock_shift
-    assert QueuedText.objects.get().lease_token is None
 
 
 def test_a_text_that_cannot_go_before_it_expires_is_expired(brand: Brand, sender: Sender) -> None:
@@ -150,18 +149,102 @@ def test_a_text_that_waited_too_long_is_not_sent_any_more(
     assert DailyTotal.objects.get().sent == 0
 
 
-def test_a_worker_whose_lease_went_to_another_holds_nothing(brand: Brand, sender: Sender) -> None:
-    (text,) = world.planned_texts(brand)
-    slow, leased = world.claim(brand)
+def test_who_is_being_changed_by_somebody_is_passed_over_and_comes_a_moment_later(
+    brand: Brand, sender: Sender
+) -> None:
+    """An opt-out that is under way must neither be waited for nor be overtaken."""
+    busy, free = world.planned_texts(brand, 2)
+
+    with world.elsewhere(lambda: consent.lock_people([busy.subscriber_id])):
+        _, departing = world.pass_gate(brand, sender)
+
+    assert [one.text.id for one in departing] == [free.id]
+    waiting = QueuedText.objects.get()
+    assert waiting.pk == busy.id
+    assert clock.now() < waiting.due_at < clock.now() + dt.timedelta(seconds=1)
     world.all_due()
-    token, taken_over = world.claim(brand)
+    assert [one.text.id for one in world.pass_gate(brand, sender)[1]] == [busy.id]
 
-    too_late = gate.pass_gate(brand, slow, leased, {text.id: sender})
-    departing = gate.pass_gate(brand, token, taken_over, {text.id: sender})
 
-    assert too_late == []
-    assert [one.text.id for one in departing] == [text.id]
-    assert world.reload(text).lease_token == token
+def test_a_text_whose_sender_has_nothing_left_makes_way_for_a_moment(
+    brand: Brand, sender: Sender
+) -> None:
+    texts = world.planned_texts(brand, 5)
+
+    share = gate.Share(brand, [sender], {sender.pk: 2}, at_most=5)
+    (batch,) = gate.pass_gate([share])
+
+    assert (batch.taken, len(batch.departing)) == (5, 2)
+    assert world.states() == {State.SENDING: 2, State.PLANNED: 3}
+    assert QueuedText.objects.filter(due_at__gt=clock.now()).count() == len(texts) - 2
+
+
+def test_several_brands_pass_together_each_by_its_own_rules(brand: Brand, sender: Sender) -> None:
+    asleep = world.make_brand("asleep", workspace=brand.workspace)
+    stranger = world.make_brand("stranger")
+    shares = [gate.Share(brand, [sender], {sender.pk: 9}, 9)]
+    for one in (asleep, stranger):
+        own = world.make_sender(one)
+        shares.append(gate.Share(one, [own], {own.pk: 9}, 9))
+    for one in (brand, asleep, stranger):
+        world.planned_texts(one, 3)
+    BrandPolicy.objects.filter(brand=asleep).update(sending_enabled=False)
+
+    batches = gate.pass_gate(shares)
+
+    assert [(one.brand, one.taken, len(one.departing)) for one in batches] == [
+        (brand, 3, 3), (asleep, 3, 0), (stranger, 3, 3),
+    ]  # fmt: skip
+    for batch in (batches[0], batches[2]):
+        texts = SentLog.objects.filter(lease_token=batch.token)
+        assert set(texts.values_list("brand", flat=True)) == {batch.brand.pk}
+        departure = Departure.objects.get(token=batch.token)
+        assert (departure.brand, set(departure.texts)) == (
+            batch.brand,
+            {one.text.id for one in batch.departing},
+        )
+    assert Departure.objects.count() == 2
+    assert QueuedText.objects.filter(due_at=queues.PARKED).count() == 3
+
+
+def test_a_person_of_two_brands_passes_with_one_of_them_at_a_time(
+    brand: Brand, sender: Sender
+) -> None:
+    """The caps of the law count across brands, so neither may overlook the other's text."""
+    other = world.make_brand("sister", workspace=brand.workspace)
+    own = world.make_sender(other)
+    people = world.make_people(brand, 2)
+    world.opt_in(other, people)
+    for one in (brand, other):
+        world.plan(world.make_campaign(one))
+    shares = [
+        gate.Share(brand, [sender], {sender.pk: 9}, 9),
+        gate.Share(other, [own], {own.pk: 9}, 9),
+    ]
+
+    first = gate.pass_gate(shares)
+    second = gate.pass_gate(shares)
+
+    assert [len(batch.departing) for batch in first] == [2, 0]
+    assert [len(batch.departing) for batch in second] == [0, 2]
+
+
+def test_sandboxes_and_others_never_pass_together(brand: Brand, sender: Sender) -> None:
+    real = world.make_brand("real", workspace=brand.workspace)
+    Brand.objects.filter(pk=real.pk).update(sandbox=False, clock_shift=dt.timedelta(0))
+    real.refresh_from_db()
+    own = world.make_sender(real)
+    shares = [
+        gate.Share(brand, [sender], {sender.pk: 9}, 9),
+        gate.Share(real, [own], {own.pk: 9}, 9),
+    ]
+    for one in (brand, real):
+        world.make_text(one)
+
+    with pytest.raises(ValueError, match="apart"):
+        gate.pass_gate(shares)
+
+    assert world.states() == {State.PLANNED: 2}
 
 
 def test_when_nobody_departs_no_departure_is_left_behind(brand: Brand, sender: Sender) -> None:

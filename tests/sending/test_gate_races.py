@@ -11,7 +11,6 @@ import time
 from collections import Counter
 
 from campaigns.models import BrandPolicy, PlatformPolicy
-from sending import gate
 from sending.models import DailyTotal, QueuedText, Sender, SentLog, State
 from subscribers import clock
 from subscribers.models import Brand, Subscriber
@@ -23,6 +22,7 @@ ROUNDS = int(os.environ.get("TEST_ROUNDS", "100"))
 def test_nobody_is_sent_to_after_their_stop_has_committed(brand: Brand, sender: Sender) -> None:
     people = {one.pk: one for one in world.make_people(brand, ROUNDS)}
     world.plan(world.make_campaign(brand))
+    world.due_one_after_the_other()
     ready = threading.Barrier(2, timeout=30)
     held: list[Subscriber] = []
     committed: dict[int, dt.datetime] = {}
@@ -30,11 +30,11 @@ def test_nobody_is_sent_to_after_their_stop_has_committed(brand: Brand, sender: 
 
     def send() -> None:
         for _ in range(ROUNDS):
-            token, leased = world.claim(brand, 1)
-            held[:] = [people[leased[0].subscriber_id]]
+            next_one = QueuedText.objects.order_by("due_at", "pk").first()
+            held[:] = [people[next_one.subscriber_id]]
             ready.wait()
             time.sleep(wait() * 0.003)
-            gate.pass_gate(brand, token, leased, {leased[0].id: sender})
+            world.pass_gate(brand, sender, at_most=1)
             ready.wait()
 
     def stop() -> None:
@@ -48,6 +48,8 @@ def test_nobody_is_sent_to_after_their_stop_has_committed(brand: Brand, sender: 
 
     world.at_once(send, stop)
 
+    world.all_due()  # whoever was passed over while their STOP was under way
+    assert world.pass_gate(brand, sender)[1] == []
     sent = dict(SentLog.objects.filter(state=State.SENDING).values_list("subscriber_id", "sent_at"))
     assert [pk for pk, moment in sent.items() if moment > committed[pk]] == []
     assert sent, "the STOP was always first: this raced nothing"
@@ -60,11 +62,10 @@ def gates(brand: Brand, sender: Sender, *, workers: int, at_most: int) -> list[s
     def work() -> list[str]:
         gone: list[str] = []
         for _ in range(500):
-            token, leased = world.claim(brand, at_most)
-            if not leased:
+            batch = world.gate_batch(brand, sender, at_most=at_most)
+            if not batch.taken and not world.due_soon():
                 return gone
-            departing = gate.pass_gate(brand, token, leased, {one.id: sender for one in leased})
-            gone += [one.text.to for one in departing]
+            gone += [one.text.to for one in batch.departing]
         raise AssertionError("the queue never empties")
 
     return [to for part in world.at_once(*[work] * workers) for to in part]

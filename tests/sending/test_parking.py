@@ -1,5 +1,7 @@
 """What follows when a person pauses, resumes or cancels, and when a campaign is done."""
 
+import datetime as dt
+
 import pytest
 
 from campaigns import lifecycle, policy
@@ -64,7 +66,8 @@ def test_a_cancelled_campaign_is_emptied_whatever_its_texts_wait_for(
     texts = world.planned_texts(brand, 3)
     other = world.make_text(brand)
     QueuedText.objects.filter(pk=texts[0].pk).update(due_at=queues.PARKED)
-    queues.claim(brand.pk, at_most=1)
+    later = clock.now() + dt.timedelta(hours=1)
+    QueuedText.objects.filter(pk=texts[1].pk).update(due_at=later)
     lifecycle.cancel(texts[0].campaign)
 
     assert parking.empty_cancelled() == 3

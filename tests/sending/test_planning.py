@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from campaigns import lifecycle, runs
 from campaigns.models import BrandPolicy, Campaign, Message, PlatformPolicy, Run
-from sending import gate, planning, queues
+from sending import planning, queues
 from sending.identity import identify
 from sending.models import QueuedText, Sender, SentLog, State
 from subscribers import clock
@@ -324,12 +324,11 @@ def test_planning_does_not_hold_up_the_brands_sending(brand: Brand, sender: Send
     world.planned_texts(brand, 3)
     BrandPolicy.objects.update(daily_limit=9)
     run = begun(brand)
-    token, leased = world.claim(brand)
 
     def send() -> int:
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '2s'")
-        return len(gate.pass_gate(brand, token, leased, {one.id: sender for one in leased}))
+        return len(world.pass_gate(brand, sender)[1])
 
     with transaction.atomic():
         planning.plan_chunk(run)

@@ -35,20 +35,20 @@ from subscribers.models import Brand
 brand = Brand.objects.get(pk={brand})
 sender = Sender.objects.get(brand=brand)
 """
-AFTER_THE_CLAIM = """
-queues.claim(brand.pk, at_most=500)
-os.kill(os.getpid(), 9)
+TAKEN = """
+from django.db import transaction
+with transaction.atomic():
+    assert queues.take({{brand.pk: 500}})
+    os.kill(os.getpid(), 9)
 """
 IN_THE_GATE = """
 from django.db import transaction
-token, leased = queues.claim(brand.pk, at_most=500)
 with transaction.atomic():
-    gate.pass_gate(brand, token, leased, {{one.id: sender for one in leased}})
+    assert gate.pass_gate([gate.Share(brand, [sender], {{sender.pk: 500}}, 500)])[0].departing
     os.kill(os.getpid(), 9)
 """
 AFTER_THE_GATE = """
-token, leased = queues.claim(brand.pk, at_most=500)
-gate.pass_gate(brand, token, leased, {{one.id: sender for one in leased}})
+assert gate.pass_gate([gate.Share(brand, [sender], {{sender.pk: 500}}, 500)])[0].departing
 os.kill(os.getpid(), 9)
 """
 WHOLE_LOOP = """
@@ -111,7 +111,7 @@ def a_worker_waits_for_a_lock() -> bool:
 
 
 def recover(brand: Brand) -> None:
-    """Let leases and departures run out, reap, and let another worker go on."""
+    """Let departures run out, reap, and let another worker go on."""
     past = clock.now() - dt.timedelta(minutes=2)
     Departure.objects.update(expires_at=past)
     world.all_due()
@@ -128,7 +128,7 @@ def texts(brand: Brand, sender: Sender, provider: Carrier) -> list[SentLog]:
     return world.planned_texts(brand, TEXTS)
 
 
-@pytest.mark.parametrize("program", [AFTER_THE_CLAIM, IN_THE_GATE], ids=["claimed", "in-the-gate"])
+@pytest.mark.parametrize("program", [TAKEN, IN_THE_GATE], ids=["taken", "in-the-gate"])
 def test_before_the_point_of_no_return_a_dead_worker_changes_nothing(
     brand: Brand, texts: list[SentLog], provider: Carrier, program: str
 ) -> None:

@@ -38,7 +38,7 @@ def test_the_panel_says_how_the_queue_is(brand: Brand, sender: Sender, client: C
     assert "Nothing waits and nothing is on its way." in client.get(panel(brand)).text
     world.planned_texts(brand, 5)
     world.pass_gate(brand, sender, at_most=2)
-    queues.note_departed(brand.pk, 120)
+    queues.note_departed({brand.pk: 120})
 
     answer = client.get(panel(brand))
 

@@ -3,7 +3,6 @@
 from collections import Counter
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
 
 from sending import routing
 from sending.models import Sender
@@ -58,14 +57,16 @@ def test_only_active_senders_of_the_brand_with_a_weight_are_used(brand: Brand) -
     world.make_sender(brand, "lime", address="71442", weight=0)
     world.make_sender(world.make_brand("ta", workspace=brand.workspace), "lime")
 
-    assert routing.active_senders(brand) == [used]
+    assert routing.active_senders([brand]) == {brand.pk: [used]}
 
 
-def test_a_provider_without_an_address_is_an_error_before_anything_departs(
-    brand: Brand, settings: object
+def test_a_brand_whose_provider_has_no_address_has_no_sender_and_holds_up_nobody(
+    brand: Brand, caplog: pytest.LogCaptureFixture
 ) -> None:
+    other = world.make_brand("ta", workspace=brand.workspace)
+    well = world.make_sender(other, "twilio")
     world.make_sender(brand, "mitto")
     brand.sandbox = False
 
-    with pytest.raises(ImproperlyConfigured, match="MITTO_URL"):
-        routing.active_senders(brand)
+    assert routing.active_senders([brand, other]) == {other.pk: [well]}
+    assert "MITTO_URL" in caplog.text

@@ -208,7 +208,6 @@ def test_texts_on_their_way_are_unknown_and_their_departures_gone(
 ) -> None:
     texts = world.planned_texts(brand, 5)
     world.pass_gate(brand, sender, at_most=3)
-    world.claim(brand)  # the others are leased, due in a minute
 
     done = safe_mode.enter(clock.now())
 

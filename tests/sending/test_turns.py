@@ -19,7 +19,7 @@ def ring(*brand_ids: int) -> None:
 
 
 def take(*workers: str) -> list[int | None]:
-    return [turns.take(queues.valkey(), worker) for worker in workers]
+    return [next(iter(turns.take(queues.valkey(), worker)), None) for worker in workers]
 
 
 def test_brands_take_turns_in_the_order_in_which_they_rang() -> None:
@@ -38,6 +38,18 @@ def test_a_brand_that_holds_its_share_of_the_workers_waits_behind_one_that_rang_
 
     assert take("c") == [2]
     assert take("d") == [1], "nobody else rings"
+
+
+def test_one_turn_may_serve_many_brands_but_none_beyond_its_share() -> None:
+    client = queues.valkey()
+    take("a", "b")
+    ring(1)
+    assert take("a") == [1]
+    ring(1, 2, 3, 4)
+
+    assert turns.take(client, "b", many=2) == [2, 3], "brand 1 holds its half of the workers"
+    assert turns.take(client, "b", many=9) == [4]
+    assert turns.take(client, "b", many=9) == [1], "nobody else rings"
 
 
 def test_a_turn_ends_with_the_next_one_and_with_its_worker() -> None:
@@ -65,10 +77,10 @@ def test_a_brand_that_rings_for_later_is_not_served_before() -> None:
 def test_only_another_brand_that_rings_now_ends_a_turn() -> None:
     ring(1)
     queues.ring(2, after=60)
-    assert not turns.others_wait(1)
+    assert not turns.others_wait([1])
 
     ring(3)
-    assert turns.others_wait(1)
+    assert turns.others_wait([1])
 
 
 def test_a_large_queue_makes_way_for_others_and_comes_back(brand: Brand, provider: Carrier) -> None:
@@ -96,9 +108,9 @@ def test_one_job_serves_every_brand_that_rings(provider: Carrier) -> None:
     client = queues.valkey()
 
     with dispatch.shared_pipeline("worker"):
-        first = turns.take(client, "worker")
+        (first,) = turns.take(client, "worker")
         departed = dispatch.drain(first)
-        assert turns.take(client, "worker") is None
+        assert turns.take(client, "worker") == []
 
     assert departed == 6
     assert world.states() == {"accepted": 6}
