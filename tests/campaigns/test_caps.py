@@ -85,6 +85,13 @@ def test_other_brands_texts_count_for_no_other_cap() -> None:
     assert decide(person, at_any_hour(laws=CAPPED, daily_limit=1), NOW).reason is Reason.OK
 
 
+def test_other_brands_texts_never_lift_the_cap_of_the_brands_own() -> None:
+    person = floridian(brand_sent=[NOW - HOUR] * 3, others_sent=[NOW - HOUR])
+
+    for laws in (CAPPED, SHARED):
+        assert decide(person, at_any_hour(laws=laws), NOW).reason is Reason.LEGAL_CAP
+
+
 def floridian(**changes: object) -> Facts:
     return facts(jurisdictions=("US", "US-FL"), **changes)
 

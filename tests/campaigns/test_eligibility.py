@@ -369,3 +369,11 @@ def test_the_periods_of_the_caps_are_a_day_and_a_week() -> None:
 
 def test_nobody_gets_a_text_where_the_segment_cannot_be_read():
     assert decide(facts(in_segment=None), policy(), NOW) == Decision(Action.SKIP, Reason.ERROR)
+
+
+def test_where_no_rule_answers_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        eligibility.RULES, Purpose.CAMPAIGN, eligibility.RULES[Purpose.CAMPAIGN][:3]
+    )
+
+    assert decide(facts(), policy(), NOW) == Decision(Action.SKIP, Reason.ERROR)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subscribers import keywords
-from subscribers.keywords import Meaning, meaning, normalise
+from subscribers.keywords import Meaning, meaning, normalise, phrases
 
 with keywords.KEYWORDS.open(newline="") as lines:
     TABLE = {row["phrase"]: Meaning(row["class"]) for row in csv.DictReader(lines)}
@@ -81,3 +81,12 @@ def test_any_text_has_a_meaning_and_normalising_again_changes_nothing(body: str)
 
 def test_the_normal_form_is_upper_case() -> None:
     assert normalise("  stop! ") == "STOP"
+
+
+@pytest.mark.parametrize("of", [one for one in Meaning if one is not Meaning.OTHER])
+def test_the_phrases_of_a_meaning_are_all_of_them_the_longest_first(of: Meaning) -> None:
+    found = phrases(of)
+
+    assert set(found) == {normalise(phrase) for phrase in TABLE if TABLE[phrase] is of}
+    assert found == sorted(sorted(found), key=len, reverse=True)
+    assert len(found) > 1 or of is Meaning.OPT_IN_PENDING_ONLY
