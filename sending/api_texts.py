@@ -1,6 +1,7 @@
 """`GET /api/messages`: the sent log, by campaign, person, state and time.
 
-Every look is a range of ids or a person's index, so that it costs the same however long the log is.
+Every look is a range of ids, a person's index or a brand's, so that it costs the same however long
+the log is, whosever texts are in it.
 """
 
 import datetime as dt
@@ -10,17 +11,21 @@ from django.db.models import QuerySet
 from django.urls import path
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
 
 from campaigns.models import Campaign
 from campaigns.reference_models import ClientReference
-from sending import browse
+from sending import browse, newest
 from sending.identity import lower_bound, moment_of
 from sending.models import SentLog, State
 from subscribers import clock
 from subscribers.api_pages import NamedFilters, Pages, SparseFields
 from subscribers.api_people import people_of, whole_number
+from subscribers.models import Brand
 
 LATELY = dt.timedelta(days=7)  # where neither a campaign, a person nor a time is named
+# Filters that lead to a person's index or to a run's few ids; beside them no brand's index is needed.
+NARROW = {"campaign", "subscriber", "phone", "client_reference"}
 
 
 class TextShown(SparseFields, serializers.ModelSerializer):
@@ -55,7 +60,7 @@ class TextFilters(django_filters.FilterSet):
     campaign = django_filters.NumberFilter(method="by_campaign", help_text="A campaign's id.")
     subscriber = django_filters.NumberFilter(method="by_subscriber", help_text="A person's id.")
     phone = django_filters.CharFilter(method="by_phone", help_text="A whole number.")
-    brand = django_filters.CharFilter(field_name="brand__slug", help_text="A brand's slug.")
+    brand = django_filters.CharFilter(method="by_brand", help_text="A brand's slug.")
     state = django_filters.ChoiceFilter(choices=State.choices)
     reason = django_filters.CharFilter(field_name="reason")
     client_reference = django_filters.CharFilter(
@@ -71,9 +76,14 @@ class TextFilters(django_filters.FilterSet):
     def filter_queryset(self, queryset: QuerySet) -> QuerySet:
         rows = super().filter_queryset(queryset)
         given = {name for name, value in self.form.cleaned_data.items() if value}
-        if given & {"campaign", "subscriber", "phone", "since", "client_reference"}:
+        if given & (NARROW | {"since"}):
             return rows
         return browse.since(rows, clock.now() - LATELY)
+
+    def by_brand(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        # A list, not a join: its id tells the planner that no other brand has any.
+        brands = Brand.objects.for_key(self.request.auth).filter(slug=value)
+        return rows.filter(brand_id__in=list(brands.values_list("pk", flat=True)))
 
     def by_campaign(self, rows: QuerySet, name: str, value: object) -> QuerySet:
         campaign = Campaign.objects.for_key(self.request.auth).filter(pk=value).first()
@@ -106,11 +116,37 @@ def _in_range(moment: dt.datetime) -> dt.datetime:
     return max(moment, dt.datetime(1970, 1, 1, tzinfo=dt.UTC))
 
 
+class TextPages(Pages):
+    """Pages of the log: where nothing narrows it, along the index of each brand that the key covers."""
+
+    def page_of(self, rows: QuerySet, request: Request, view: ListAPIView) -> list[SentLog] | None:
+        given = {name for name, value in request.query_params.items() if value}
+        brands = Brand.objects.for_key(request.auth)
+        if given & NARROW:
+            return super().page_of(rows, request, view)
+        within = {name: request.query_params[name] for name in given & {"brand", "since", "until"}}
+        few = bool(given & {"state", "reason"})
+        if few:
+            window = TextFilters(within, view.get_queryset(), request=request).qs
+            if not newest.are_few(window, brands):
+                return super().page_of(rows, request, view)  # theirs are found by walking by time
+        return super().page_of(self._ahead(rows, request, brands, few=few), request, view)
+
+    def _ahead(self, rows: QuerySet, request: Request, brands: QuerySet, *, few: bool) -> QuerySet:
+        """What the page shows, and the one text behind it by which it knows that there is more."""
+        cursor = self.decode_cursor(request)
+        offset, reverse, position = cursor or (0, False, None)
+        if position is not None:
+            rows = rows.filter(**{"pk__gt" if reverse else "pk__lt": position})
+        most = offset + self.get_page_size(request) + 1
+        return newest.of_brands(rows, brands, most, oldest=reverse, few=few)
+
+
 class Texts(ListAPIView):
     """Texts of the key's brands, the latest planned first: of the last 7 days where nothing narrows it."""
 
     serializer_class = TextShown
-    pagination_class = Pages
+    pagination_class = TextPages
     filter_backends = (NamedFilters,)
     filterset_class = TextFilters
 

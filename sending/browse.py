@@ -1,6 +1,7 @@
-"""Looking into the log without reading it through: every look is a range of ids or a person.
+"""Looking into the log without reading it through: every look is a range of ids, a person or a brand.
 
-The log has two indexes, by id (which begins with the time) and by person.
+The log has three indexes, by id (which begins with the time), by person, and by brand and id
+(`newest.py`).
 """
 
 import datetime as dt

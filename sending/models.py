@@ -145,7 +145,7 @@ class SentLog(models.Model):
 
     The id's time half is the time of the run (or of the cause), its hash half says which text of
     it. Foreign keys have no constraint in the database: five checks a row cost more than the row,
-    and their targets are never deleted. The two indexes hold only what never changes, so that
+    and their targets are never deleted. The indexes hold only what never changes, so that
     every change of state is a HOT update.
     """
 
@@ -190,7 +190,10 @@ class SentLog(models.Model):
 
     class Meta:
         verbose_name = "sent text"
-        indexes = [models.Index(fields=["subscriber", "-id"], name="sentlog_of_person")]
+        indexes = [
+            models.Index(fields=["subscriber", "-id"], name="sentlog_of_person"),
+            models.Index(fields=["brand", "id"], name="sentlog_of_brand"),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

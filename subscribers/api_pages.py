@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
@@ -17,6 +18,19 @@ class Pages(CursorPagination):
     page_size_query_param = "limit"
     ordering = "-pk"
     invalid_cursor_message = "This cursor is not one of ours: begin without it."
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
+        cursor = self.decode_cursor(request)
+        key = queryset.model._meta.pk  # noqa: SLF001 - documented API
+        try:
+            key.to_python(cursor.position if cursor else None)
+        except DjangoValidationError:
+            raise NotFound(self.invalid_cursor_message) from None
+        return self.page_of(queryset, request, view)
+
+    def page_of(self, rows: Any, request: Request, view: Any) -> Any:
+        """A page; the cursor is one that we could have made."""
+        return super().paginate_queryset(rows, request, view)
 
 
 class SparseFields(serializers.BaseSerializer):

@@ -154,15 +154,14 @@ def make_text(brand: Brand, state: str = State.PLANNED, **fields: Any) -> SentLo
     """One text without a run, in any state; in the queue where it is planned."""
     now = clock.now()
     values: dict[str, Any] = {
+        "id": identify(now, "test", uuid.uuid4()),
         "purpose": "campaign",
         "phone": "+12125550100",
         "body": "Hello",
         "segments": 1,
         "expires_at": now + dt.timedelta(hours=24),
     }
-    text = SentLog.objects.create(
-        id=identify(now, "test", uuid.uuid4()), brand=brand, state=state, **values | fields
-    )
+    text = SentLog.objects.create(brand=brand, state=state, **values | fields)
     if state == State.PLANNED:
         QueuedText.objects.create(
             id=text.id, brand=brand, subscriber_id=text.subscriber_id, lane=1, due_at=now

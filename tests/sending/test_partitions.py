@@ -134,7 +134,7 @@ def test_a_new_partition_has_the_logs_indexes_and_room_in_its_pages(far_months: 
         indexes = cursor.fetchone()[0]
         cursor.execute("SELECT reloptions::text FROM pg_class WHERE relname = %s", [name])
         options = cursor.fetchone()[0]
-    assert indexes == 2
+    assert indexes == 3
     assert f"fillfactor={partitions.FILLFACTOR}" in options
 
 
