@@ -217,7 +217,7 @@ class QueuedText(models.Model):
         Campaign, on_delete=models.PROTECT, db_constraint=False, db_index=False, null=True
     )
     subscriber = models.ForeignKey(
-        Subscriber, on_delete=models.PROTECT, db_constraint=False, null=True
+        Subscriber, on_delete=models.PROTECT, db_constraint=False, db_index=False, null=True
     )
     lane = models.SmallIntegerField(choices=Lane)
     due_at = models.DateTimeField(help_text="The year 9999: until somebody resumes.")

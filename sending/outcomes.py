@@ -250,10 +250,12 @@ def receive(receipts: Sequence[tuple[UUID, str, str]]) -> set[UUID]:
 def cancel_for_person(subscriber_id: int, brand_ids: Collection[int], reason: str) -> int:
     """Cancel a person's planned texts of campaigns of these brands. Lock the person first.
 
-    What answers the person has no campaign and stays: an opt-out's confirmation above all.
+    What answers the person has no campaign and stays: an opt-out's confirmation above all. They are
+    found in the log, whose index by person the queue would repeat with each text.
     """
     return _cancel(
-        "subscriber_id = %s AND brand_id = ANY(%s) AND campaign_id IS NOT NULL",
+        "id IN (SELECT id FROM sending_sentlog WHERE subscriber_id = %s AND state = 'planned')"
+        " AND brand_id = ANY(%s) AND campaign_id IS NOT NULL",
         [subscriber_id, list(brand_ids)],
         reason,
     )

@@ -25,17 +25,20 @@ LEASE = dt.timedelta(seconds=settings.SENDING_LEASE_SECONDS)
 # Due when somebody resumes. (Python's clients cannot read PostgreSQL's infinity.)
 PARKED = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 
-_pool: redis.ConnectionPool | None = None
+_client: redis.Redis | None = None
 
 
 def valkey() -> redis.Redis:
-    """The process's connection to Valkey, with time-outs: it being away must be noticed."""
-    global _pool  # noqa: PLW0603 - one pool a process
-    if _pool is None:
-        _pool = redis.ConnectionPool.from_url(
+    """The process's client of Valkey, with time-outs: it being away must be noticed.
+
+    Made once: making one takes longer than most of its commands.
+    """
+    global _client  # noqa: PLW0603 - one a process
+    if _client is None:
+        _client = redis.Redis.from_url(
             settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=5
         )
-    return redis.Redis(connection_pool=_pool)
+    return _client
 
 
 def queue_of(brand_id: int, client: redis.Redis | None = None) -> Queue:

@@ -49,9 +49,9 @@ def installed(transactional_db: None, settings: Any) -> Iterator[None]:
     evergreen._admitted_at.clear()
     limits._blocks.clear()
     yield
-    if queues._pool is not None:
-        queues._pool.disconnect()
-        queues._pool = None
+    if queues._client is not None:
+        queues._client.connection_pool.disconnect()
+        queues._client = None
 
 
 @pytest.fixture

@@ -228,9 +228,9 @@ class Valkey:
 
     def use(self, url: str) -> None:
         self._settings.REDIS_URL = url
-        if queues._pool is not None:
-            queues._pool.disconnect()
-        queues._pool = None
+        if queues._client is not None:
+            queues._client.connection_pool.disconnect()
+        queues._client = None
 
 
 @pytest.fixture

@@ -55,12 +55,12 @@ def test_without_valkey_the_panel_opens_and_says_so(
 ) -> None:
     world.planned_texts(brand, 1)
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    queues._pool = None
+    queues._client = None
     try:
         page = client.get(reverse("admin:subscribers_brand_change", args=[brand.pk]))
         answer = client.get(panel(brand))
     finally:
-        queues._pool = None
+        queues._client = None
 
     assert (page.status_code, answer.status_code) == (200, 200)
     assert "Valkey cannot be reached: nothing is sent until it is back." in answer.text

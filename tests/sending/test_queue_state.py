@@ -55,13 +55,13 @@ def test_a_brand_that_cannot_send_says_why(brand: Brand, sender: Sender) -> None
 
 def test_a_brand_says_that_valkey_is_away(brand: Brand, sender: Sender, settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    queues._pool = None
+    queues._client = None
     try:
         assert queue_state.held_back_by(brand) == [
             "Valkey cannot be reached: nothing is sent until it is back."
         ]
     finally:
-        queues._pool = None
+        queues._client = None
 
 
 def test_a_sender_that_cools_down_sends_nothing_and_loses_nothing(
