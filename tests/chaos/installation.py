@@ -171,17 +171,17 @@ class Installation:
         from config.settings import _database
 
         before = dict(connection.settings_dict)
-        redis_url, pool = settings.REDIS_URL, queues._pool
+        redis_url, client = settings.REDIS_URL, queues._client
         connection.close()
         connection.settings_dict.update(_database(self.database_url))
-        settings.REDIS_URL, queues._pool = self.redis_url, None
+        settings.REDIS_URL, queues._client = self.redis_url, None
         try:
             yield
         finally:
             connection.close()
             connection.settings_dict.clear()
             connection.settings_dict.update(before)
-            settings.REDIS_URL, queues._pool = redis_url, pool
+            settings.REDIS_URL, queues._client = redis_url, client
 
     def furnish(self) -> None:
         """What an installation needs before it can send. Call it once, entered."""

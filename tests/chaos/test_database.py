@@ -19,7 +19,6 @@ TRANSACTIONS = {
     "record": b"SET provider_message_id",
     "planning": b"INSERT INTO sending_sentlog",
     "reaping": b"worker_lost",
-    "claim": b"WITH taken AS MATERIALIZED",
 }
 
 
@@ -139,7 +138,7 @@ def _somebody_waits() -> bool:
 @pytest.mark.long
 def test_f7_there_is_no_connection_left(scene: Callable[..., Scene]) -> None:
     with scene("F7 no connection left") as it:
-        sending(it)
+        sending(it, people=1500)
         held: list[psycopg.Connection] = []
         with it.crash(wait=1.0):
             try:

@@ -21,7 +21,7 @@ SKEWED = Path(__file__).parent / "skewed"
 def test_f12_a_thousand_stops_while_workers_send(scene: Callable[..., Scene]) -> None:
     """Those whose text is about to leave say STOP: the next ones in the queue."""
     with scene("F12 a thousand STOPs") as it:
-        brand = it.brand("lime", "twilio", people=6000, rate=30, in_flight=20)
+        brand = it.brand("lime", "twilio", people=4000, rate=15, in_flight=20)
         people = {one.pk: one for one in it.people[brand.pk]}
         it.launch(brand)
         it.staff(4)

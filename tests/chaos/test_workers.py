@@ -39,7 +39,7 @@ def test_f1_random_workers_are_killed_four_times_a_second(scene: Callable[..., S
         assert set(unknown.values_list("reason", flat=True)) <= {"worker_lost"}
 
 
-CLAIM = b"WITH taken AS MATERIALIZED"
+TAKE = b"SELECT due.id, due.brand_id"
 DEPARTURE = b"INSERT INTO sending_departure"
 RECORD = b"SET provider_message_id"
 POST = b"POST /2010-04-01"
@@ -50,7 +50,7 @@ def test_f2_a_worker_dies_at_each_numbered_point(scene: Callable[..., Scene]) ->
     with scene("F2 death at each point") as it:
         database, provider = it.installation.database, it.installation.provider
         points = {
-            "after the claim": (database, CLAIM, On.ANSWER, b""),
+            "after taking": (database, TAKE, On.ANSWER, b""),
             "before the point of no return": (database, b"COMMIT", On.REQUEST, DEPARTURE),
             "after the point of no return": (database, b"COMMIT", On.ANSWER, DEPARTURE),
             "after the bytes left": (provider, POST, On.WRITTEN, b""),
@@ -78,7 +78,7 @@ def test_f2_a_worker_dies_at_each_numbered_point(scene: Callable[..., Scene]) ->
             point: SentLog.objects.filter(brand=brand, state=State.UNKNOWN).count()
             for point, brand in brands.items()
         }
-        assert unknown["after the claim"] == unknown["before the point of no return"] == 0
+        assert unknown["after taking"] == unknown["before the point of no return"] == 0
         assert unknown["after recording"] < 8
         for point in ("after the point of no return", "before recording"):
             assert unknown[point] > 0

@@ -111,11 +111,11 @@ def test_without_valkey_the_rows_are_still_told(
 ) -> None:
     world.make_text(brand)
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    queues._pool = None
+    queues._client = None
     try:
         told = read(client)
     finally:
-        queues._pool = None
+        queues._client = None
 
     assert of(told, "carillon_up", server="valkey") == 0
     assert of(told, "carillon_up", server="postgresql") == 1

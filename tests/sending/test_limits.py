@@ -101,7 +101,7 @@ def test_after_everything_in_valkey_is_lost_the_rate_still_holds(sender: Sender)
 def test_while_valkey_is_away_nothing_is_granted_and_settling_does_no_harm(
     sender: Sender, settings: object
 ) -> None:
-    queues._pool = redis.ConnectionPool.from_url("redis://127.0.0.1:1/0")
+    queues._client = redis.Redis.from_url("redis://127.0.0.1:1/0")
 
     with pytest.raises(redis.RedisError):
         buckets.take(sender, 1)
