@@ -42,6 +42,8 @@ NOBODY = Facts(
 COUNTED = frozenset({Purpose.CAMPAIGN, Purpose.ANSWER})
 # What a text waits whose sender has nothing left, or whose person is being changed by somebody.
 A_MOMENT = dt.timedelta(seconds=0.5)
+# PostgreSQL ends the transaction of a gate that asks nothing for so long.
+ASLEEP = queues.LEASE / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def pass_gate(shares: Sequence[Share]) -> list[Batch]:
     is. Nobody is waited for who might wait for what is held here (`lock_free_people`).
     """
     by_brand = {share.brand.pk: share for share in shares}
+    _let_go_of_it_if_i_sleep()
     taken = queues.take({share.brand.pk: share.at_most for share in shares})
     senders, later = _choose(taken, by_brand)
     later += _busy([one for one in taken if one.id in senders], senders)
@@ -123,6 +126,15 @@ def pass_gate(shares: Sequence[Share]) -> list[Batch]:
     return [
         Batch(share.brand, tokens[pk], counts[pk], leaving[pk]) for pk, share in by_brand.items()
     ]
+
+
+def _let_go_of_it_if_i_sleep() -> None:
+    """Whoever is frozen here holds people's locks, and would hold up their STOPs for as long."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('idle_in_transaction_session_timeout', %s, true)",
+            [str(round(ASLEEP.total_seconds() * 1000))],
+        )
 
 
 def _choose(

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,12 @@ with transaction.atomic():
     assert gate.pass_gate([gate.Share(brand, [sender], {{sender.pk: 500}}, 500)])[0].departing
     os.kill(os.getpid(), 9)
 """
+ASLEEP_IN_THE_GATE = """
+from django.db import transaction
+with transaction.atomic():
+    assert gate.pass_gate([gate.Share(brand, [sender], {{sender.pk: 500}}, 500)])[0].departing
+    os.kill(os.getpid(), 19)
+"""
 AFTER_THE_GATE = """
 assert gate.pass_gate([gate.Share(brand, [sender], {{sender.pk: 500}}, 500)])[0].departing
 os.kill(os.getpid(), 9)
@@ -58,7 +65,7 @@ AFTER_RECORDING = WHOLE_LOOP + "os.kill(os.getpid(), 9)"
 TEXTS = 6
 
 
-def start_worker(brand: Brand, program: str) -> subprocess.Popen[bytes]:
+def start_worker(brand: Brand, program: str, **environment: str) -> subprocess.Popen[bytes]:
     """A process that runs a part of the loop on the tests' database."""
     parts = conninfo_to_dict(os.environ["DATABASE_URL"])
     name = connection.settings_dict["NAME"]
@@ -73,6 +80,7 @@ def start_worker(brand: Brand, program: str) -> subprocess.Popen[bytes]:
             "DATABASE_URL": url,
             "REDIS_URL": project.REDIS_URL,
             "FAKE_CARRIER_URL": project.FAKE_CARRIER_URL,
+            **environment,
         },
     )
 
@@ -140,6 +148,30 @@ def test_before_the_point_of_no_return_a_dead_worker_changes_nothing(
     recover(brand)
 
     assert world.states() == {State.ACCEPTED: TEXTS}
+
+
+def test_a_worker_that_freezes_in_the_gate_holds_up_nobodys_stop_for_long(
+    brand: Brand, texts: list[SentLog], provider: Carrier
+) -> None:
+    worker = start_worker(brand, ASLEEP_IN_THE_GATE, SENDING_LEASE_SECONDS="4")
+    try:
+        wait_until(lambda: _is_stopped(worker.pid), "worker that froze")
+        person = texts[0].subscriber
+        began = time.monotonic()
+        world.opt_out(brand, person)
+        took = time.monotonic() - began
+    finally:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait(10)
+
+    assert took < 10
+    assert world.states() == {State.PLANNED: TEXTS}
+    recover(brand)
+    assert world.states() == {State.ACCEPTED: TEXTS - 1, State.SKIPPED: 1}
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def test_past_the_point_of_no_return_a_dead_workers_texts_are_never_sent_again(
