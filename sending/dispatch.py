@@ -152,6 +152,7 @@ def _round(brands: Sequence[Brand], pipeline: Pipeline, known: dict[int, list[Se
     pipeline.write()
     if known and not any(pipeline.room(known[brand.pk]) for brand in brands):
         return _Round(wait=NEWS_WAIT)
+    known.clear()  # a brand whose last sender was paused must not keep it
     known.update(routing.active_senders(brands))
     done = _Round()
     rooms = {}

@@ -72,8 +72,14 @@ class Pipeline:
         for sender_id, texts in texts_of.items():
             sender = by_id[sender_id]
             gateway = registry.get(sender.gateway)
+            try:
+                calls = gateway.calls(texts, account(passed.brand, sender))
+            except Exception:
+                # Certainly not sent, and other brands' texts have departed beside these.
+                log.exception("calls_not_made", sender=sender_id)
+                self._wire.refuse(texts, batch)
+                continue
             self._departed[sender_id] += len(texts)
-            calls = gateway.calls(texts, account(passed.brand, sender))
             self._wire.add(calls, Flight(batch, sender_id, gateway, sender.in_flight))
 
     @contextlib.contextmanager

@@ -14,7 +14,15 @@ from uuid import UUID
 
 from django.conf import settings
 
-from sending.gateways.base import Call, Gateway, NoAnswer, Outcome, without_answer
+from sending.gateways.base import (
+    Call,
+    Fate,
+    Gateway,
+    NoAnswer,
+    Outcome,
+    Text,
+    without_answer,
+)
 from sending.gateways.transport import Transport
 from sending.tallies import Tally
 from subscribers.models import Brand
@@ -64,6 +72,11 @@ class Wire:
             for call in calls:
                 self._flights[id(call)] = flight
             self._ready.setdefault(flight.sender_id, deque()).extend(calls)
+
+    def refuse(self, texts: Sequence[Text], batch: Batch) -> None:
+        """No call could be made of these texts: they are tried again, as ever 5 times at most."""
+        told = [Outcome(text.id, Fate.RETRY, code="malformed-request") for text in texts]
+        self.answers.extend((batch, outcome) for outcome in told)
 
     def stream(self, transport: Transport) -> None:
         """Make all calls until the feed is closed and everything has landed."""

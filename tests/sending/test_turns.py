@@ -3,8 +3,11 @@
 import time
 
 import pytest
+from django.core.management import call_command
 
 from sending import dispatch, queues, turns
+from sending.models import Departure, Sender
+from sending.pipeline import Pipeline
 from subscribers.models import Brand
 from tests import sending_world as world
 from tests.sending.conftest import Carrier
@@ -96,6 +99,41 @@ def test_a_large_queue_makes_way_for_others_and_comes_back(brand: Brand, provide
     assert take("a") == [99]
     time.sleep(dispatch.HELD_BACK)
     assert take("a") == [brand.pk]
+
+
+def test_a_brand_that_cannot_be_handed_over_takes_nobody_with_it(provider: Carrier) -> None:
+    """Both have departed in one transaction when the broken one's calls are made."""
+    broken, well = (world.make_brand(slug) for slug in ("broken", "well"))
+    for brand in (broken, well):
+        world.make_sender(brand, "twilio")
+        world.planned_texts(brand, 3)
+    Sender.objects.filter(brand=broken).update(credentials={})
+    queues.valkey().delete(queues.RINGING)
+    queues.ring(99)  # its job comes first and finds nothing; the two are served together
+    for brand in (broken, well):
+        queues.ring(brand.pk)
+
+    with dispatch.shared_pipeline("worker"):
+        assert take("worker") == [99]
+        dispatch.drain(99)
+
+    assert world.states(brand=well) == {"accepted": 3}
+    assert world.states(brand=broken, attempts=1) == {"planned": 3}
+    assert not Departure.objects.exists()
+
+
+def test_a_sender_that_is_paused_in_the_midst_of_a_turn_ends_it(
+    brand: Brand, sender: Sender, provider: Carrier
+) -> None:
+    world.planned_texts(brand, 3)
+    with Pipeline().running() as pipeline:
+        known = {brand.pk: [sender]}  # as the round before saw it
+        call_command("pause", sender=sender.pk, reason="complaints")
+
+        done = dispatch._round([brand], pipeline, known)
+
+    assert (done.done, done.departed, known) == ({brand.pk}, {}, {})
+    assert world.states() == {"planned": 3}
 
 
 def test_one_job_serves_every_brand_that_rings(provider: Carrier) -> None:
